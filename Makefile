@@ -5,7 +5,10 @@
 #
 #   DIR/*.c            objects; DIR/main.c is a program's main
 #   DIR/*_test.c       a Check program each, linked with the directory's objects
+#   DIR/*_fuzz.c       a libFuzzer program each, linked with the directory's pure objects
 #   DIR/*.bpf.c        an eBPF object and its skeleton
+#
+# Programs end up in BUILD/bin.
 #
 # SAN=1 builds with AddressSanitizer and UBSan into build/asan.
 
@@ -66,11 +69,12 @@ UNIT_TESTS := $(foreach d,$(LIB_DIRS) $(PROGRAM_DIRS),$(call tests,$(d)))
 -include $(wildcard */module.mk)
 
 define program_rules
-PROGRAMS += $$(BUILD)/$(PROGRAM_NAME_$(1))
+PROGRAMS += $$(BUILD)/bin/$(PROGRAM_NAME_$(1))
 $$(BUILD)/lib$(1).a: $$(filter-out $$(BUILD)/$(1)/main.o,$$(call objects,$(1)))
 	@rm -f $$@
 	$$(call say,AR,$$@)$$(AR) rcs $$@ $$^
-$$(BUILD)/$(PROGRAM_NAME_$(1)): $$(BUILD)/$(1)/main.o $$(BUILD)/lib$(1).a $$(LIBTURNOUT)
+$$(BUILD)/bin/$(PROGRAM_NAME_$(1)): $$(BUILD)/$(1)/main.o $$(BUILD)/lib$(1).a $$(LIBTURNOUT)
+	@mkdir -p $$(@D)
 	$$(call say,LD,$$@)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(PKG_LIBS) $$(LIBS_$(1)) -lm
 $$(call tests,$(1)): $$(BUILD)/%: $$(BUILD)/%.o $$(BUILD)/lib$(1).a $$(LIBTURNOUT)
 	$$(call say,LD,$$@)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(CHECK_LIBS) $$(PKG_LIBS) $$(LIBS_$(1)) -lm
@@ -107,13 +111,62 @@ $(BUILD)/gen/%.bpf.o: %.bpf.c
 $(BUILD)/gen/%.skel.h: $(BUILD)/gen/%.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(subst -,_,$(notdir $*))_bpf > $@
 
+# Fuzzing: clang's objects under BUILD/fuzz, so that they lie beside any other
+# build; DIR/X_fuzz becomes BUILD/DIR/X_fuzz.  It starts from tests/fuzz/X, from
+# seeds made of the test vectors, and from what it found before in this BUILD.
+FUZZ_DIRS := $(LIB_DIRS) $(PROGRAM_DIRS)
+FUZZ_SOURCES := $(foreach d,$(FUZZ_DIRS),$(wildcard $(d)/*_fuzz.c))
+FUZZERS := $(patsubst %.c,$(BUILD)/%,$(FUZZ_SOURCES))
+FUZZ_SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FUZZ_SECONDS ?= 5
+MINUTES ?= 1
+fuzz_objects = $(patsubst %.c,$(BUILD)/fuzz/%.o,$(filter-out %/main.c %_io.c,$(call sources,$(1))))
+FUZZ_LIB := $(BUILD)/fuzz/libturnout.a
+
+$(BUILD)/fuzz/%.o: %.c | $(BUILD)/gen/proto/admin.pb-c.h
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$<)$(CLANG) $(filter-out $(SANFLAGS),$(ALL_CFLAGS)) $(FUZZ_SANFLAGS) -fsanitize=fuzzer-no-link -c -o $@ $<
+$(FUZZ_LIB): $(foreach d,$(LIB_DIRS),$(call fuzz_objects,$(d))) $(BUILD)/gen/proto/admin.pb-c.o
+	@rm -f $@
+	$(call say,AR,$@)$(AR) rcs $@ $^
+
+define fuzz_rules
+$$(BUILD)/fuzz/lib$(1)-pure.a: $$(call fuzz_objects,$(1))
+	@rm -f $$@
+	$$(call say,AR,$$@)$$(AR) rcs $$@ $$^
+$$(filter $$(BUILD)/$(1)/%,$$(FUZZERS)): $$(BUILD)/%: $$(BUILD)/fuzz/%.o $$(BUILD)/fuzz/lib$(1)-pure.a $$(FUZZ_LIB)
+	@mkdir -p $$(@D)
+	$$(call say,LD,$$@)$$(CLANG) $$(LDFLAGS) -pie -fsanitize=fuzzer $$(FUZZ_SANFLAGS) -o $$@ $$^ $$(PKG_LIBS) -lm
+endef
+$(foreach d,$(FUZZ_DIRS),$(eval $(call fuzz_rules,$(d))))
+
+.PHONY: fuzzers fuzz fuzz-smoke vectors
+fuzzers: $(FUZZERS)
+fuzz: FUZZ_SECONDS = $$((60 * $(MINUTES)))
+fuzz fuzz-smoke: $(FUZZERS)
+	@$(PYTHON) tests/fuzz/seeds.py $(BUILD)/fuzz/seeds
+	@for fuzzer in $(FUZZERS); do \
+		name=$${fuzzer##*/}; name=$${name%_fuzz}; \
+		mkdir -p $(BUILD)/fuzz/found/$$name; \
+		dirs=; for d in tests/fuzz/$$name $(BUILD)/fuzz/seeds/$$name; do [ -d $$d ] && dirs="$$dirs $$d"; done; \
+		printf '  %-4s %s\n' RUN "$$name for $$(( $(FUZZ_SECONDS) )) s"; \
+		$$fuzzer -max_total_time=$$(( $(FUZZ_SECONDS) )) -max_len=4096 -timeout=10 -rss_limit_mb=1024 -verbosity=0 \
+			-print_final_stats=1 -artifact_prefix=$(BUILD)/fuzz/$$name- $(BUILD)/fuzz/found/$$name $$dirs \
+			> $(BUILD)/fuzz/$$name.log 2>&1 || { tail -60 $(BUILD)/fuzz/$$name.log; exit 1; }; \
+		grep -h number_of_executed_units $(BUILD)/fuzz/$$name.log; \
+	done
+
+# The printed part of the golden messages, anew; read the difference before you keep it.
+vectors: $(BUILD)/proto/vectors_test
+	$< --write
+
 .PHONY: clean help
 clean:
 	rm -rf build
 help:
 	@printf '%s\n' 'make            build everything' 'make demo       the main job, in namespaces, narrated' \
 		'make check      all tests' 'make lint       formatting and static checks' \
-		'make fuzz MINUTES=n  longer fuzzing' 'make requirements  which requirement has tests' \
+		'make fuzz MINUTES=n  longer fuzzing, n minutes each' 'make vectors    golden messages printed anew' 'make requirements  which requirement has tests' \
 		'make install [DESTDIR=] [PREFIX=]' 'make deps       install what the build needs (apt)' 'make clean'
 
 -include $(shell [ -d $(BUILD) ] && find $(BUILD) -name '*.d')

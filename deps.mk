@@ -8,7 +8,7 @@ DEPS_BUILD := build-essential clang llvm bpftool pkg-config libbpf-dev libelf-de
 	libjansson-dev libcap-ng-dev uthash-dev linux-libc-dev
 DEPS_LAB := iproute2 frr nginx-light curl nftables iputils-ping procps python3 ethtool libcap2-bin
 DEPS_CHECK := check python3-pytest python3-scapy python3-yaml tcpdump openssh-server openssh-client clang-format \
-	clang-tidy libclang-rt-14-dev
+	clang-tidy libclang-rt-14-dev universal-ctags
 DEPS := $(DEPS_BUILD) $(DEPS_LAB) $(DEPS_CHECK)
 
 .PHONY: deps

@@ -21,6 +21,10 @@
 #define BUS_MAX_NAME 63
 #define PUMP_BATCH   64 /* messages before other event sources get their turn */
 
+/* How long to try for the lock: a daemon just killed holds it until its last thread is gone. */
+#define LOCK_TRIES    20
+#define LOCK_PAUSE_US 25000
+
 static const char socket_suffix[] = ".sock";
 
 /* ---- names and paths ---- */
@@ -126,8 +130,13 @@ static int take_lock(int fd)
 	char text[16];
 	int len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
 
-	if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
+	for (int tries = 1; fcntl(fd, F_OFD_SETLK, &lock) < 0; tries++) {
+		if ((errno == EAGAIN || errno == EACCES) && tries < LOCK_TRIES) {
+			usleep(LOCK_PAUSE_US);
+			continue;
+		}
 		return errno == EAGAIN || errno == EACCES ? -EWOULDBLOCK : -errno;
+	}
 	errno = 0;
 	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)len, 0) != len)
 		return errno ? -errno : -EIO;

@@ -237,6 +237,8 @@ static void on_event(struct builder *b, struct fy_event *ev)
 		break;
 	case FYET_MAPPING_END:
 	case FYET_SEQUENCE_END:
+		if (b->open == NULL) /* the parser balances them */
+			break;
 		b->open = b->open->parent;
 		b->depth--;
 		break;

@@ -64,10 +64,10 @@ static bool take_option(int option, struct daemon_options *options, const struct
 		options->config = optarg;
 		return true;
 	case OPTION_RUN_DIR:
-		options->run_dir = optarg;
+		options->run_dir = optarg ? optarg : "";
 		return true;
 	case OPTION_NAME:
-		options->name = optarg;
+		options->name = optarg ? optarg : "";
 		return true;
 	case OPTION_DEBUG:
 		options->debug = true;

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * turnoutctl's insides: the options, the table of verbs, and asking daemons.
+ *
+ * Each verb has a file of its own and prints only to the streams it is given.
+ * Only ask_io.c talks to daemons.  ARCH-7.
+ */
+#ifndef TURNOUT_CTL_CTL_H
+#define TURNOUT_CTL_CTL_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "lib/bus.h"
+#include "lib/exitcode.h"
+
+#define CTL_TIMEOUT_MS     2000
+#define CTL_TIMEOUT_MAX_MS 600000
+
+struct ctl {
+	FILE *out;
+	FILE *err;
+	const char **run_dirs; /* allocated; strings from argv */
+	size_t run_dir_count;
+	const char *from; /* NULL: every daemon */
+	bool json;
+	bool all;
+	bool help;
+	bool version;
+	int timeout_ms;
+	int argc; /* words that are not options, the verb first */
+	char **argv;
+};
+
+/* A whole run of the program; main() is no more than this. */
+enum exitcode ctl_run(int argc, char **argv, FILE *out, FILE *err);
+
+/* ---- verbs: one file each ---- */
+
+struct command {
+	const char *name;
+	const char *arguments; /* for help, "" if none */
+	const char *help;      /* one line */
+	const char *example;
+	enum exitcode (*run)(struct ctl *c);
+	void (*details)(FILE *out); /* more help; NULL: none */
+};
+extern const struct command commands[]; /* ends with name NULL */
+
+enum exitcode show_run(struct ctl *c);
+void show_details(FILE *out);
+enum exitcode version_run(struct ctl *c);
+enum exitcode help_run(struct ctl *c);
+void help_general(FILE *out);
+void help_command(FILE *out, const struct command *command);
+
+/* The command of this name, or NULL after saying which there are. */
+const struct command *command_find(struct ctl *c, const char *name);
+
+/* ---- messages ---- */
+
+/* "turnoutctl: ...\n" on the error stream; returns status. */
+enum exitcode ctl_error(struct ctl *c, enum exitcode status, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* A usage error for a word that is missing (empty) or none of `words`: lists them and suggests the nearest. */
+enum exitcode ctl_unknown(struct ctl *c, const char *what, const char *word, const char *const *words, size_t count);
+
+/* ---- asking ---- */
+
+/* Called for every page of every daemon that answered.  `daemon` is its name,
+ * with several run directories "RUN_DIR/NAME".  False ends the asking (the
+ * callee has said why). */
+typedef bool (*ask_page)(void *ctx, const char *daemon, const Turnout__Reply *reply);
+
+/*
+ * Put a request to each daemon, or to --from, page by page.  `what` names it
+ * for messages.  Daemons that do not know it are passed over when another does.
+ * Returns EXITCODE_OK if at least one answered and none failed; otherwise has
+ * said why and returns the status; *answered is the number of daemons that did.
+ */
+enum exitcode ask_all(struct ctl *c, const char *what, Turnout__Request *request, ask_page page, void *ctx,
+		      size_t *answered);
+
+#endif

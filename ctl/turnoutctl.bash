@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Completion of turnoutctl's command line for bash, with or without the
+# bash-completion package.  Verbs and listings are those of `turnoutctl help`;
+# tests/unit/test_completion.py compares them.
+
+# Names of the daemons whose sockets lie in the run directories given so far.
+_turnoutctl_daemons()
+{
+	local i socket name
+	local -a dirs=()
+
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		[[ ${COMP_WORDS[i]} == --run-dir ]] || continue
+		[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
+		((i + 1 < COMP_CWORD)) && dirs+=("${COMP_WORDS[i + 1]}")
+	done
+	((${#dirs[@]})) || dirs=(/run/turnout)
+	for i in "${dirs[@]}"; do
+		for socket in "$i"/*.sock; do
+			[[ -S $socket ]] || continue
+			name=${socket##*/}
+			printf '%s\n' "${name%.sock}"
+		done
+	done | sort -u
+}
+
+# The verb and how many words that are no options precede the one to complete.
+_turnoutctl_words()
+{
+	local i
+
+	verb='' words=0
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		--run-dir | --from | --timeout)
+			((i++))
+			[[ ${COMP_WORDS[i]} == = ]] && ((i++))
+			;;
+		-*) ;;
+		*)
+			((words++)) || verb=${COMP_WORDS[i]}
+			;;
+		esac
+	done
+}
+
+_turnoutctl()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} verb words
+	local verbs='show version help'
+	local listings='agents managers services servers wildcards affinities counters routes interfaces'
+	local options='--run-dir --from --json --all --timeout --help --version'
+
+	# bash makes words of their own of the parts of --option=value.
+	if [[ $cur == = ]]; then
+		cur=
+	elif [[ $prev == = ]] && ((COMP_CWORD >= 2)); then
+		prev=${COMP_WORDS[COMP_CWORD - 2]}
+	fi
+	COMPREPLY=()
+	case $prev in
+	--run-dir)
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		compopt -o filenames 2>/dev/null
+		return
+		;;
+	--from)
+		mapfile -t COMPREPLY < <(compgen -W "$(_turnoutctl_daemons)" -- "$cur")
+		return
+		;;
+	--timeout)
+		return
+		;;
+	esac
+	if [[ $cur == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
+		return
+	fi
+	_turnoutctl_words
+	case $words,$verb in
+	0,*) mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur") ;;
+	1,show) mapfile -t COMPREPLY < <(compgen -W "$listings" -- "$cur") ;;
+	1,help) mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur") ;;
+	esac
+}
+
+complete -F _turnoutctl turnoutctl

@@ -6,11 +6,11 @@ INSTALL ?= install
 DOCDIR = $(DESTDIR)$(PREFIX)/share/doc/turnout
 
 .PHONY: install
-install: all
+install: all $(INSTALL_TARGETS)
 	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/sbin' '$(DESTDIR)$(PREFIX)/bin' '$(DOCDIR)/examples' \
 		'$(DESTDIR)$(PREFIX)/share/bash-completion/completions'
-	$(INSTALL) -m 755 $(BUILD)/fad $(BUILD)/smd $(BUILD)/routed-glue '$(DESTDIR)$(PREFIX)/sbin'
-	$(INSTALL) -m 755 $(BUILD)/turnoutctl '$(DESTDIR)$(PREFIX)/bin'
+	$(INSTALL) -m 755 $(addprefix $(BUILD)/bin/,fad smd routed-glue) '$(DESTDIR)$(PREFIX)/sbin'
+	$(INSTALL) -m 755 $(BUILD)/bin/turnoutctl '$(DESTDIR)$(PREFIX)/bin'
 	$(INSTALL) -m 644 ctl/turnoutctl.bash '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/turnoutctl'
 	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE $(wildcard docs/*.md) '$(DOCDIR)'
-	$(INSTALL) -m 644 $(wildcard docs/examples/*.yaml docs/examples/*.conf) '$(DOCDIR)/examples'
+	$(INSTALL) -m 644 $(wildcard docs/examples/*.yaml docs/examples/*.conf */*.example.yaml) '$(DOCDIR)/examples'

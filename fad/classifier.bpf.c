@@ -1,0 +1,505 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * The kernel side of the agent: which packets come up to it (classify), and
+ * where those go that come down with another next hop (forwarder).
+ *
+ * Must not know what an affinity does; it knows keys, masks and prefixes.
+ * Reads packets by bpf_skb_load_bytes(): frames of an AF_PACKET sender have
+ * little more than the Ethernet header in linear memory.
+ */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <stdbool.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+typedef __u8 uint8_t;
+typedef __u16 uint16_t;
+typedef __u32 uint32_t;
+typedef __u64 uint64_t;
+
+#include "fad/classifier.h"
+
+#define AF_INET  2
+#define AF_INET6 10
+
+#define IPV4_FRAGMENT_OFFSET 0x1fff
+#define IPV6_FRAGMENT_OFFSET 0xfff8
+#define MAX_EXTENSIONS       8
+
+/* Leave the packet to the kernel.  Not TC_ACT_OK: filters that others attached behind ours see it too. */
+#define PASS TC_ACT_UNSPEC
+
+/* Filled in by classifier_io.c; sizes of the hash maps are set there too. */
+struct classifier_settings settings;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct classifier_key);
+	__type(value, uint32_t);
+} fixed SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct classifier_key);
+	__type(value, uint32_t);
+} wildcards SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct classifier_address);
+	__type(value, uint32_t);
+} own SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct classifier_address);
+	__type(value, uint32_t);
+} peers SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct classifier_prefix4);
+	__type(value, uint32_t);
+} advertised4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct classifier_prefix6);
+	__type(value, uint32_t);
+} advertised6 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CLASSIFIER_MAX_FORWARDS);
+	__type(key, uint32_t);
+	__type(value, struct classifier_address);
+} forwards SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CLASSIFIER_COUNTERS);
+	__type(key, uint32_t);
+	__type(value, uint64_t);
+} counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, uint32_t);
+	__type(value, struct classifier_interface);
+} interfaces SEC(".maps");
+
+/* What is known of one packet. */
+struct view {
+	struct classifier_key key;
+	uint8_t icmp_type; /* ICMPv6 only */
+	bool tail;         /* a fragment that is not the first: no ports */
+};
+
+static __always_inline void count(uint32_t which)
+{
+	uint64_t *value = bpf_map_lookup_elem(&counters, &which);
+
+	if (value)
+		(*value)++;
+}
+
+static __always_inline int pass(struct classifier_interface *interface, uint32_t which)
+{
+	count(which);
+	if (interface)
+		interface->passed++;
+	return PASS;
+}
+
+static __always_inline bool is_stale(void)
+{
+	/* The heartbeat may be a moment ahead: it was written by another CPU. */
+	return (__s64)(bpf_ktime_get_ns() - settings.heartbeat_ns) > (__s64)CLASSIFIER_STALE_NS;
+}
+
+/* ---- parsing ---- */
+
+/* A header cut short leaves the ports 0: the agent, if it gets to see the packet, will call it malformed. */
+static __always_inline void parse_transport(struct __sk_buff *skb, uint32_t offset, struct view *v)
+{
+	uint16_t ports[2];
+
+	if (v->key.proto == IPPROTO_ICMPV6 && v->key.family == 6)
+		bpf_skb_load_bytes(skb, offset, &v->icmp_type, 1);
+	if (v->key.proto != IPPROTO_TCP && v->key.proto != IPPROTO_UDP)
+		return;
+	if (bpf_skb_load_bytes(skb, offset, ports, sizeof(ports)) < 0)
+		return;
+	v->key.sport = bpf_ntohs(ports[0]);
+	v->key.dport = bpf_ntohs(ports[1]);
+}
+
+static __always_inline bool parse_ipv4(struct __sk_buff *skb, struct view *v)
+{
+	struct iphdr ip;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 4 || ip.ihl < 5)
+		return false;
+	v->key.family = 4;
+	v->key.proto = ip.protocol;
+	__builtin_memcpy(v->key.src, &ip.saddr, 4);
+	__builtin_memcpy(v->key.dst, &ip.daddr, 4);
+	v->tail = (bpf_ntohs(ip.frag_off) & IPV4_FRAGMENT_OFFSET) != 0;
+	if (!v->tail)
+		parse_transport(skb, ETH_HLEN + ip.ihl * 4, v);
+	return true;
+}
+
+static __always_inline bool is_extension(uint8_t next)
+{
+	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS ||
+	       next == IPPROTO_FRAGMENT || next == IPPROTO_AH;
+}
+
+/* Skip extension headers; false: cut short, or more than anybody needs.  v->key.proto is then the
+ * extension's number and the ports are 0, so that only what does not ask for ports can match. */
+static __always_inline bool skip_extensions(struct __sk_buff *skb, uint32_t *offset, struct view *v)
+{
+	for (int i = 0; i < MAX_EXTENSIONS && is_extension(v->key.proto) && !v->tail; i++) {
+		uint8_t e[4];
+		uint32_t length;
+
+		if (bpf_skb_load_bytes(skb, *offset, e, sizeof(e)) < 0)
+			return false;
+		length = (e[1] + 1u) * 8;
+		if (v->key.proto == IPPROTO_AH)
+			length = (e[1] + 2u) * 4;
+		if (v->key.proto == IPPROTO_FRAGMENT) {
+			length = 8;
+			v->tail = ((e[2] << 8 | e[3]) & IPV6_FRAGMENT_OFFSET) != 0;
+		}
+		v->key.proto = e[0];
+		*offset += length;
+	}
+	return !v->tail && !is_extension(v->key.proto);
+}
+
+static __always_inline bool parse_ipv6(struct __sk_buff *skb, struct view *v)
+{
+	uint32_t offset = ETH_HLEN + sizeof(struct ipv6hdr);
+	struct ipv6hdr ip;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 6)
+		return false;
+	v->key.family = 6;
+	v->key.proto = ip.nexthdr;
+	__builtin_memcpy(v->key.src, &ip.saddr, 16);
+	__builtin_memcpy(v->key.dst, &ip.daddr, 16);
+	if (skip_extensions(skb, &offset, v))
+		parse_transport(skb, offset, v);
+	return true;
+}
+
+/* False: nothing that an affinity could match. */
+static __always_inline bool parse(struct __sk_buff *skb, struct view *v)
+{
+	if (skb->vlan_present)
+		return false;
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return parse_ipv4(skb, v);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		return parse_ipv6(skb, v);
+	return false;
+}
+
+/* ---- what is never matched (FA-8) ---- */
+
+/* Addresses that no router forwards to or from. */
+static __always_inline bool is_martian4(const uint8_t *a)
+{
+	return a[0] >= 224 || a[0] == 0 || a[0] == 127;
+}
+
+static __always_inline bool is_martian6(const uint8_t *a)
+{
+	const uint32_t *words = (const uint32_t *)a;
+	bool link_local = a[0] == 0xfe && (a[1] & 0xc0) == 0x80;
+	bool unspecified_or_loopback = !words[0] && !words[1] && !words[2] && bpf_ntohl(words[3]) <= 1;
+
+	return a[0] == 0xff || link_local || unspecified_or_loopback;
+}
+
+/* What the kernel alone knows how to deliver, or to drop (FA-7). */
+static __always_inline bool is_local_scope(const struct view *v)
+{
+	const uint8_t *dst = v->key.dst, *src = v->key.src;
+
+	if (v->key.family == 4)
+		return is_martian4(dst) || is_martian4(src) || (dst[0] == 169 && dst[1] == 254) ||
+		       v->key.proto == IPPROTO_IGMP;
+	if (is_martian6(dst) || is_martian6(src))
+		return true;
+	if (v->key.proto != IPPROTO_ICMPV6)
+		return false;
+	/* Multicast listeners, neighbour discovery, listeners again. */
+	return (v->icmp_type >= 130 && v->icmp_type <= 137) || v->icmp_type == 143;
+}
+
+static __always_inline bool is_listed(void *map, uint8_t family, const uint8_t *addr, uint16_t port)
+{
+	struct classifier_address a = {.family = family, .port = port};
+
+	__builtin_memcpy(a.addr, addr, 16);
+	return bpf_map_lookup_elem(map, &a) != NULL;
+}
+
+/* The router's own addresses, and service messages.  Of a message in fragments all but the first have
+ * no ports: port 0 stands for any port of an endpoint. */
+static __noinline bool is_protected(const struct classifier_key *key)
+{
+	if (is_listed(&own, key->family, key->dst, 0))
+		return true;
+	return key->proto == IPPROTO_UDP && (is_listed(&peers, key->family, key->dst, key->dport) ||
+					     is_listed(&peers, key->family, key->src, key->sport));
+}
+
+/* ---- lookups ---- */
+
+static __always_inline void mask_address(uint8_t *to, const uint8_t *from, const uint8_t *mask)
+{
+	((uint64_t *)to)[0] = ((const uint64_t *)from)[0] & ((const uint64_t *)mask)[0];
+	((uint64_t *)to)[1] = ((const uint64_t *)from)[1] & ((const uint64_t *)mask)[1];
+}
+
+/* Does a wildcard cover the key?  Only shapes with these flags are asked. */
+static __noinline bool is_covered(const struct classifier_key *key, uint16_t flags)
+{
+	uint32_t list = key->family == 6;
+	uint32_t used = settings.shape_count[list];
+
+	for (uint32_t i = 0; i < CLASSIFIER_MAX_SHAPES; i++) {
+		struct classifier_key masked __attribute__((aligned(8)));
+		uint32_t number = settings.shape_order[list][i] % CLASSIFIER_MAX_SHAPES;
+		const struct classifier_shape *s = &settings.shapes[number];
+
+		if (i >= used)
+			break;
+		if ((s->flags & flags) != flags)
+			continue;
+		masked.family = key->family;
+		masked.proto = key->proto & s->proto_mask;
+		masked.sport = key->sport & s->sport_mask;
+		masked.dport = key->dport & s->dport_mask;
+		masked.shape = number;
+		mask_address(masked.src, key->src, s->src_mask);
+		mask_address(masked.dst, key->dst, s->dst_mask);
+		if (bpf_map_lookup_elem(&wildcards, &masked))
+			return true;
+	}
+	return false;
+}
+
+static __always_inline bool is_advertised(const struct classifier_key *key)
+{
+	if (key->family == 4) {
+		struct classifier_prefix4 p = {.plen = 32};
+
+		__builtin_memcpy(p.addr, key->dst, 4);
+		return bpf_map_lookup_elem(&advertised4, &p) != NULL;
+	}
+	struct classifier_prefix6 p = {.plen = 128};
+
+	__builtin_memcpy(p.addr, key->dst, 16);
+	return bpf_map_lookup_elem(&advertised6, &p) != NULL;
+}
+
+/* What would become of the packet if nothing protected it. */
+static __always_inline uint32_t judge(const struct classifier_key *key, const struct classifier_interface *interface)
+{
+	if (bpf_map_lookup_elem(&fixed, key))
+		return CLASSIFIER_PUNTED_FIXED;
+	if (is_covered(key, 0))
+		return CLASSIFIER_PUNTED_WILDCARD;
+	if (is_advertised(key))
+		return CLASSIFIER_DROPPED_ADVERTISED;
+	if (interface && interface->drop_unmatched)
+		return CLASSIFIER_DROPPED_UNMATCHED;
+	return CLASSIFIER_PASSED;
+}
+
+static __always_inline int punt(struct __sk_buff *skb, struct classifier_interface *interface, uint32_t which)
+{
+	uint32_t ifindex = bpf_htonl(skb->ifindex);
+	uint8_t macs[12] = {CLASSIFIER_MAC_NOBODY, 0x02, CLASSIFIER_MAC_PUNT};
+
+	__builtin_memcpy(macs + 8, &ifindex, 4);
+	if (bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0) < 0) {
+		count(CLASSIFIER_DROPPED_FRAME);
+		return TC_ACT_SHOT;
+	}
+	count(which);
+	if (interface)
+		interface->punted++;
+	return (int)bpf_redirect(settings.port_ifindex, 0);
+}
+
+SEC("tc") int classify(struct __sk_buff *skb)
+{
+	struct view v __attribute__((aligned(8))) = {};
+	uint32_t ifindex = skb->ifindex;
+	struct classifier_interface *interface = bpf_map_lookup_elem(&interfaces, &ifindex);
+	uint32_t verdict;
+
+	count(CLASSIFIER_SEEN);
+	if (is_stale())
+		return pass(interface, CLASSIFIER_STALE);
+	if (!parse(skb, &v))
+		return pass(interface, CLASSIFIER_PASSED);
+	/* Somebody else's frame, seen in promiscuous mode, is not ours to take. */
+	if (skb->pkt_type != PACKET_HOST || is_local_scope(&v))
+		return pass(interface, CLASSIFIER_PROTECTED);
+	v.key.shape = CLASSIFIER_FIXED_SHAPE;
+	verdict = judge(&v.key, interface);
+	if (verdict == CLASSIFIER_PASSED)
+		return pass(interface, verdict);
+	/* Asked only now, so that it costs nothing where nothing matches. */
+	if (is_protected(&v.key)) {
+		/* Only unicast gets here: what is of local scope could not be delivered from another interface. */
+		if (!settings.permit_protected || !is_covered(&v.key, CLASSIFIER_SHAPE_PROTECTED))
+			return pass(interface, CLASSIFIER_PROTECTED);
+		verdict = CLASSIFIER_PUNTED_WILDCARD;
+	}
+	if (verdict == CLASSIFIER_PUNTED_FIXED || verdict == CLASSIFIER_PUNTED_WILDCARD)
+		return punt(skb, interface, verdict);
+	count(verdict);
+	return TC_ACT_SHOT;
+}
+
+/* ---- from the agent ---- */
+
+/* What the FIB is asked about, out of the packet's header.  False: no IP header. */
+static __always_inline bool describe(struct __sk_buff *skb, const struct classifier_address *hop,
+				     struct bpf_fib_lookup *fib, uint8_t *ttl)
+{
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		struct iphdr ip;
+
+		if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0)
+			return false;
+		*ttl = ip.ttl;
+		fib->tos = ip.tos;
+		fib->l4_protocol = ip.protocol;
+		if (hop->family == 4)
+			fib->ipv4_src = ip.saddr;
+	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6hdr ip;
+
+		if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0)
+			return false;
+		*ttl = ip.hop_limit;
+		fib->l4_protocol = ip.nexthdr;
+		if (hop->family == 6)
+			__builtin_memcpy(fib->ipv6_src, &ip.saddr, 16);
+	} else {
+		return false;
+	}
+	fib->family = hop->family == 4 ? AF_INET : AF_INET6;
+	fib->ifindex = skb->ifindex;
+	/* Of a super-packet the segments count, which are measured later. */
+	fib->tot_len = skb->gso_size ? 0 : skb->len - ETH_HLEN;
+	__builtin_memcpy(fib->ipv6_dst, hop->addr, 16);
+	return true;
+}
+
+static __always_inline void decrement_ttl(struct __sk_buff *skb, uint8_t ttl)
+{
+	uint8_t less = ttl - 1;
+
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		uint32_t at = ETH_HLEN + __builtin_offsetof(struct iphdr, ttl);
+
+		/* The first byte of a 16-bit word in network order. */
+		bpf_l3_csum_replace(skb, ETH_HLEN + __builtin_offsetof(struct iphdr, check),
+				    bpf_htons((uint16_t)(ttl << 8)), bpf_htons((uint16_t)(less << 8)), 2);
+		bpf_skb_store_bytes(skb, at, &less, 1, 0);
+	} else {
+		bpf_skb_store_bytes(skb, ETH_HLEN + __builtin_offsetof(struct ipv6hdr, hop_limit), &less, 1, 0);
+	}
+}
+
+static __always_inline bool is_too_big(struct __sk_buff *skb, uint32_t ifindex)
+{
+	uint32_t mtu = 0;
+
+	return skb->gso_size && bpf_check_mtu(skb, ifindex, &mtu, 0, BPF_MTU_CHK_SEGS) > 0;
+}
+
+static __always_inline int drop(uint32_t which)
+{
+	count(which);
+	return TC_ACT_SHOT;
+}
+
+static __always_inline int forward(struct __sk_buff *skb, const struct classifier_address *hop)
+{
+	struct bpf_fib_lookup fib = {};
+	struct bpf_redir_neigh neighbour = {};
+	uint8_t ttl = 0;
+	long found;
+
+	if (!describe(skb, hop, &fib, &ttl))
+		return drop(CLASSIFIER_DROPPED_FRAME);
+	/* The kernel, routing it by its destination, finds that its time is up and says so to the sender. */
+	if (ttl <= 1)
+		return TC_ACT_OK;
+	found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		return drop(CLASSIFIER_DROPPED_TOO_BIG);
+	/* No neighbour yet is fine: sending to one is what resolves it.  IPv6 over an IPv4 neighbour is not. */
+	if ((found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH) ||
+	    (fib.family == AF_INET && skb->protocol != bpf_htons(ETH_P_IP)))
+		return drop(CLASSIFIER_DROPPED_NO_ROUTE);
+	if (is_too_big(skb, fib.ifindex))
+		return drop(CLASSIFIER_DROPPED_TOO_BIG);
+	decrement_ttl(skb, ttl);
+	neighbour.nh_family = fib.family;
+	__builtin_memcpy(neighbour.ipv6_nh, fib.ipv6_dst, 16);
+	count(CLASSIFIER_FORWARDED);
+	return (int)bpf_redirect_neigh(fib.ifindex, &neighbour, sizeof(neighbour), 0);
+}
+
+SEC("tc") int forwarder(struct __sk_buff *skb)
+{
+	struct classifier_address *hop;
+	uint32_t index;
+	uint8_t mac[6];
+
+	if (bpf_skb_load_bytes(skb, ETH_ALEN, mac, sizeof(mac)) < 0 || mac[0] != 0x02)
+		return drop(CLASSIFIER_DROPPED_FRAME);
+	if (mac[1] == CLASSIFIER_MAC_ROUTE)
+		return TC_ACT_OK;
+	if (mac[1] != CLASSIFIER_MAC_FORWARD)
+		return drop(CLASSIFIER_DROPPED_FRAME);
+	index = (uint32_t)mac[2] << 24 | mac[3] << 16 | mac[4] << 8 | mac[5];
+	hop = bpf_map_lookup_elem(&forwards, &index);
+	if (!hop || (hop->family != 4 && hop->family != 6))
+		return drop(CLASSIFIER_DROPPED_NO_ROUTE);
+	return forward(skb, hop);
+}
+
+const char program_license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What classifier.bpf.c and fad share: map layouts and constants.  Included by
+ * both, so only fixed-size types; sizes are asserted.
+ */
+#ifndef TURNOUT_FAD_CLASSIFIER_H
+#define TURNOUT_FAD_CLASSIFIER_H
+
+#ifndef __BPF__
+#include <stdint.h>
+#endif
+
+#define CLASSIFIER_MAX_SHAPES   64
+#define CLASSIFIER_MAX_FORWARDS 65536
+#define CLASSIFIER_FIXED_SHAPE  0xffff
+#define CLASSIFIER_STALE_NS     1000000000ull /* a heartbeat older than this: no agent */
+
+/* Source MAC of a frame on the punt port: 02, kind, then a big-endian u32.
+ * Towards fad: kind PUNT, ingress ifindex.  From fad: kind ROUTE, or FORWARD and a forward index. */
+#define CLASSIFIER_MAC_PUNT    0x50
+#define CLASSIFIER_MAC_ROUTE   0x52
+#define CLASSIFIER_MAC_FORWARD 0x46
+
+/* The two ends' own addresses, and the destination of what is punted: nobody's, so that the kernel's
+ * stack at the agent's end takes nothing of what the ring there has seen already. */
+#define CLASSIFIER_MAC_KERNEL_END 0x02, 0x74, 0x6e, 0, 0, 0
+#define CLASSIFIER_MAC_AGENT_END  0x02, 0x74, 0x6e, 0, 0, 1
+#define CLASSIFIER_MAC_NOBODY     0x02, 0x74, 0x6e, 0xff, 0xff, 0xff
+
+/* A mask shape: which bits of a key matter.  Ports: 0 or 0xffff.  proto: 0 or 0xff. */
+#define CLASSIFIER_SHAPE_PROTECTED 1 /* also what FA-8 protects, if the operator permits */
+struct classifier_shape {
+	uint8_t family; /* 4, 6; 0: free */
+	uint8_t proto_mask;
+	uint16_t sport_mask, dport_mask;
+	uint16_t flags; /* CLASSIFIER_SHAPE_* */
+	uint8_t src_mask[16], dst_mask[16];
+};
+
+/* A masked key under a shape; also (shape 0xffff) a fixed key. */
+struct classifier_key {
+	uint8_t family, proto;
+	uint16_t sport, dport; /* host order */
+	uint16_t shape;
+	uint8_t src[16], dst[16];
+};
+
+/* An own address, or (with a port) a control endpoint; also a next hop. */
+struct classifier_address {
+	uint8_t family;
+	uint8_t zero;
+	uint16_t port; /* host order */
+	uint8_t addr[16];
+};
+
+/* Keys of the tries of advertised prefixes, laid out as the kernel wants them. */
+struct classifier_prefix4 {
+	uint32_t plen;
+	uint8_t addr[4];
+};
+struct classifier_prefix6 {
+	uint32_t plen;
+	uint8_t addr[16];
+};
+
+/* One for each interface and CPU. */
+struct classifier_interface {
+	uint64_t punted, passed;
+	uint64_t drop_unmatched; /* policy; the same on all CPUs */
+};
+
+/* Shared memory, written by fad while the program runs. */
+struct classifier_settings {
+	uint64_t heartbeat_ns; /* CLOCK_MONOTONIC */
+	uint32_t port_ifindex;
+	uint32_t permit_protected;
+	/* Numbers of the shapes in use, IPv4 then IPv6. */
+	uint32_t shape_count[2];
+	uint8_t shape_order[2][CLASSIFIER_MAX_SHAPES];
+	struct classifier_shape shapes[CLASSIFIER_MAX_SHAPES];
+};
+
+_Static_assert(sizeof(struct classifier_shape) == 40, "shape");
+_Static_assert(sizeof(struct classifier_key) == 40, "key");
+_Static_assert(sizeof(struct classifier_address) == 20, "address");
+_Static_assert(sizeof(struct classifier_settings) == 24 + 2 * 64 + 40 * 64, "settings");
+
+enum classifier_counter {
+	CLASSIFIER_SEEN,
+	CLASSIFIER_PASSED,    /* routed by the kernel, matched nothing */
+	CLASSIFIER_PROTECTED, /* would have been punted or dropped, but is never matched (FA-8) */
+	CLASSIFIER_PUNTED_WILDCARD,
+	CLASSIFIER_PUNTED_FIXED,
+	CLASSIFIER_DROPPED_ADVERTISED, /* to an advertised address, no affinity (ACT-3) */
+	CLASSIFIER_DROPPED_UNMATCHED,  /* interface policy (ARCH-1) */
+	CLASSIFIER_STALE,              /* agent's heartbeat is old: passed */
+	CLASSIFIER_FORWARDED,          /* sent to the next hop the agent named (FIX-2) */
+	CLASSIFIER_DROPPED_TOO_BIG,    /* beyond the MTU towards that next hop */
+	CLASSIFIER_DROPPED_NO_ROUTE,   /* no route to that next hop */
+	CLASSIFIER_DROPPED_FRAME,      /* at the port, a frame that is none of ours */
+	CLASSIFIER_COUNTERS,
+};
+
+#endif

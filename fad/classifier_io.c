@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The classifier's user side: load, attach at tc ingress, keep its maps.
+ *
+ * The filters are attached with a handle and a priority of their own, so that
+ * a successor replaces them in place and filters of others stay as they are.
+ * Must not know what an affinity does.
+ */
+#include "fad/classifier_io.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <uthash.h>
+
+#include "fad/classifier.skel.h"
+#include "lib/exitcode.h"
+#include "lib/log.h"
+
+#define FILTER_HANDLE   0x746e
+#define FILTER_PRIORITY 0x746e
+
+#define LOG_PER_SECOND 5
+
+/* A next hop that has an index. */
+struct forward {
+	struct addr addr;
+	uint32_t index, references;
+	UT_hash_handle by_addr, by_index;
+};
+
+/* Control endpoints; with port 0 an address, and how many endpoints it has. */
+struct peer {
+	struct classifier_address key;
+	uint32_t references;
+	UT_hash_handle hh;
+};
+
+struct attachment {
+	uint32_t ifindex;
+	UT_hash_handle hh;
+};
+
+struct classifier {
+	struct classifier_bpf *skel;
+	struct classifier_settings *settings; /* shared with the program */
+	struct classifier_interface *per_cpu; /* room for one value a CPU */
+	int cpus;
+	struct forward *by_addr, *by_index;
+	uint32_t last_index;
+	struct peer *peers;
+	struct attachment *attachments;
+	struct log_limit limit;
+	uint64_t failures;
+};
+
+/* ---- opening ---- */
+
+static int to_debug_log(enum libbpf_print_level level, const char *format, va_list args)
+{
+	char line[1024];
+	size_t n;
+
+	if (level == LIBBPF_DEBUG)
+		return 0; /* hundreds of lines on relocations; the verifier's complaints are warnings */
+	vsnprintf(line, sizeof(line), format, args);
+	n = strlen(line);
+	while (n > 0 && line[n - 1] == '\n')
+		line[--n] = '\0';
+	if (n > 0)
+		log_debug("%s", line);
+	return 0;
+}
+
+static int explain(const char *what, int error)
+{
+	char reason[128];
+
+	libbpf_strerror(error, reason, sizeof(reason)); /* knows errno as well as libbpf's own numbers */
+	switch (error) {
+	case EPERM:
+	case EACCES:
+		log_error("%s: %s: CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN are needed (CAP_SYS_ADMIN before Linux 5.8)",
+			  what, reason);
+		return EXITCODE_PRIVILEGE;
+	case ENOSYS:
+	case EINVAL:
+	case EOPNOTSUPP:
+	case E2BIG:
+		log_error("%s: %s: the kernel does not take it; Linux 5.16 or later with CONFIG_BPF_SYSCALL, "
+			  "CONFIG_NET_CLS_BPF and "
+			  "CONFIG_NET_SCH_INGRESS is needed, --debug shows its reasons",
+			  what, reason);
+		return EXITCODE_KERNEL;
+	case ENODEV:
+		log_error("%s: no such interface", what);
+		return EXITCODE_INTERFACE;
+	default:
+		log_error("%s: %s", what, reason);
+		return error >= __LIBBPF_ERRNO__START ? EXITCODE_KERNEL : EXITCODE_FAILURE;
+	}
+}
+
+static int load(struct classifier *c, const struct classifier_limits *limits)
+{
+	int r;
+
+	c->skel = classifier_bpf__open();
+	if (!c->skel)
+		return -errno;
+	r = bpf_map__set_max_entries(c->skel->maps.fixed, limits->fixed ? limits->fixed : 1);
+	if (r == 0)
+		r = bpf_map__set_max_entries(c->skel->maps.wildcards, limits->wildcards ? limits->wildcards : 1);
+	return r == 0 ? classifier_bpf__load(c->skel) : r;
+}
+
+int classifier_open(struct classifier **out, uint32_t punt_ifindex, const struct classifier_limits *limits)
+{
+	struct classifier *c = calloc(1, sizeof(*c));
+	int r;
+
+	*out = NULL;
+	if (!c)
+		return explain("classifier", ENOMEM);
+	libbpf_set_print(to_debug_log);
+	c->cpus = libbpf_num_possible_cpus();
+	if (c->cpus > 0)
+		c->per_cpu = calloc((size_t)c->cpus, sizeof(*c->per_cpu));
+	r = c->per_cpu ? load(c, limits) : -ENOMEM;
+	if (r < 0) {
+		int status = explain("loading the classifier into the kernel", -r);
+
+		classifier_close(c, false);
+		return status;
+	}
+	c->settings = &c->skel->bss->settings;
+	c->settings->port_ifindex = punt_ifindex;
+	*out = c;
+	return EXITCODE_OK;
+}
+
+static void free_tables(struct classifier *c)
+{
+	struct forward *f, *next_forward;
+	struct peer *p, *next_peer;
+	struct attachment *a, *next_attachment;
+
+	HASH_CLEAR(by_addr, c->by_addr);
+	HASH_ITER (by_index, c->by_index, f, next_forward) {
+		HASH_DELETE(by_index, c->by_index, f);
+		free(f);
+	}
+	HASH_ITER (hh, c->peers, p, next_peer) {
+		HASH_DEL(c->peers, p);
+		free(p);
+	}
+	HASH_ITER (hh, c->attachments, a, next_attachment) {
+		HASH_DEL(c->attachments, a);
+		free(a);
+	}
+}
+
+void classifier_close(struct classifier *c, bool detach)
+{
+	struct attachment *a, *next;
+
+	if (!c)
+		return;
+	if (detach)
+		HASH_ITER (hh, c->attachments, a, next)
+			classifier_detach(c, a->ifindex);
+	free_tables(c);
+	classifier_bpf__destroy(c->skel);
+	free(c->per_cpu);
+	free(c);
+}
+
+/* ---- attaching ---- */
+
+static int attach(struct classifier *c, uint32_t ifindex, const struct bpf_program *program)
+{
+	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY,
+			    .prog_fd = bpf_program__fd(program), .flags = BPF_TC_F_REPLACE);
+	struct attachment *a;
+	int r = bpf_tc_hook_create(&hook);
+
+	if (r < 0 && r != -EEXIST)
+		return r;
+	r = bpf_tc_attach(&hook, &opts);
+	if (r < 0)
+		return r;
+	HASH_FIND(hh, c->attachments, &ifindex, sizeof(ifindex), a);
+	if (a)
+		return 0;
+	a = calloc(1, sizeof(*a));
+	if (!a)
+		return -ENOMEM;
+	a->ifindex = ifindex;
+	HASH_ADD(hh, c->attachments, ifindex, sizeof(a->ifindex), a);
+	return 0;
+}
+
+/* The policy lies beside the interface's counters, which are kept if there are any. */
+static int set_policy(struct classifier *c, uint32_t ifindex, bool drop_unmatched)
+{
+	int fd = bpf_map__fd(c->skel->maps.interfaces);
+
+	if (bpf_map_lookup_elem(fd, &ifindex, c->per_cpu) < 0)
+		memset(c->per_cpu, 0, (size_t)c->cpus * sizeof(*c->per_cpu));
+	for (int i = 0; i < c->cpus; i++)
+		c->per_cpu[i].drop_unmatched = drop_unmatched;
+	return bpf_map_update_elem(fd, &ifindex, c->per_cpu, BPF_ANY);
+}
+
+int classifier_attach(struct classifier *c, const char *name, uint32_t ifindex, bool drop_unmatched)
+{
+	char what[64];
+	int r = set_policy(c, ifindex, drop_unmatched);
+
+	if (r == 0)
+		r = attach(c, ifindex, c->skel->progs.classify);
+	if (r == 0)
+		return EXITCODE_OK;
+	snprintf(what, sizeof(what), "attaching the classifier to %s", name);
+	return explain(what, -r);
+}
+
+bool classifier_former(uint32_t ifindex)
+{
+	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
+
+	return bpf_tc_query(&hook, &opts) == 0;
+}
+
+int classifier_attach_port(struct classifier *c, uint32_t kernel_ifindex)
+{
+	int r = attach(c, kernel_ifindex, c->skel->progs.forwarder);
+
+	return r == 0 ? EXITCODE_OK : explain("attaching the forwarder to the punt port", -r);
+}
+
+void classifier_detach(struct classifier *c, uint32_t ifindex)
+{
+	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
+	struct attachment *a;
+	int r = bpf_tc_detach(&hook, &opts);
+
+	/* It may have gone with its interface. */
+	if (r < 0)
+		log_debug("detaching from interface %u: %s", ifindex, strerror(-r));
+	HASH_FIND(hh, c->attachments, &ifindex, sizeof(ifindex), a);
+	if (a) {
+		HASH_DEL(c->attachments, a);
+		free(a);
+	}
+	bpf_map_delete_elem(bpf_map__fd(c->skel->maps.interfaces), &ifindex);
+}
+
+/* ---- shared memory ---- */
+
+static uint64_t monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+void classifier_heartbeat(struct classifier *c)
+{
+	__atomic_store_n(&c->settings->heartbeat_ns, monotonic_ns(), __ATOMIC_RELAXED);
+}
+
+void classifier_permit_protected(struct classifier *c, bool permit)
+{
+	__atomic_store_n(&c->settings->permit_protected, permit, __ATOMIC_RELAXED);
+}
+
+/* Take a number out of its list.  The program may look meanwhile: it may see one shape twice, but misses none. */
+static void unlist(struct classifier_settings *s, uint16_t number)
+{
+	unsigned list = s->shapes[number].family == 6;
+	uint32_t n = s->shape_count[list];
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (s->shape_order[list][i] != number)
+			continue;
+		__atomic_store_n(&s->shape_order[list][i], s->shape_order[list][n - 1], __ATOMIC_RELEASE);
+		__atomic_store_n(&s->shape_count[list], n - 1, __ATOMIC_RELEASE);
+		break;
+	}
+	s->shapes[number].family = 0;
+}
+
+bool classifier_shape(struct classifier *c, uint16_t number, const struct classifier_shape *shape)
+{
+	struct classifier_settings *s = c->settings;
+	unsigned list;
+
+	if (number >= CLASSIFIER_MAX_SHAPES || (shape && shape->family != 4 && shape->family != 6))
+		return false;
+	if (shape && !memcmp(&s->shapes[number], shape, sizeof(*shape)))
+		return true;
+	if (s->shapes[number].family)
+		unlist(s, number);
+	if (!shape)
+		return true;
+	list = shape->family == 6;
+	s->shapes[number] = *shape;
+	s->shape_order[list][s->shape_count[list]] = (uint8_t)number;
+	__atomic_store_n(&s->shape_count[list], s->shape_count[list] + 1, __ATOMIC_RELEASE);
+	return true;
+}
+
+/* ---- maps ---- */
+
+/* A limit of the map, or of memory: the caller decides what that means. */
+static bool failed(struct classifier *c, const char *what, int error)
+{
+	uint32_t missed;
+
+	c->failures++;
+	if (log_allowed(&c->limit, monotonic_ns() / 1000000, LOG_PER_SECOND, &missed))
+		log_warning("the kernel's table '%s': %s (%llu failures so far)", what,
+			    error == E2BIG ? "full" : strerror(error), (unsigned long long)c->failures);
+	return false;
+}
+
+static bool map_add(struct classifier *c, const struct bpf_map *map, const void *key)
+{
+	const uint32_t value = 1;
+	int r = bpf_map_update_elem(bpf_map__fd(map), key, &value, BPF_ANY);
+
+	return r == 0 || failed(c, bpf_map__name(map), -r);
+}
+
+static bool map_del(struct classifier *c, const struct bpf_map *map, const void *key)
+{
+	int r = bpf_map_delete_elem(bpf_map__fd(map), key);
+
+	return r == 0 || r == -ENOENT || failed(c, bpf_map__name(map), -r);
+}
+
+bool classifier_wildcard_add(struct classifier *c, const struct classifier_key *key)
+{
+	return map_add(c, c->skel->maps.wildcards, key);
+}
+
+bool classifier_wildcard_del(struct classifier *c, const struct classifier_key *key)
+{
+	return map_del(c, c->skel->maps.wildcards, key);
+}
+
+static struct classifier_key fixed_key(const struct flow_key *key)
+{
+	struct classifier_key k = {.family = key->family,
+				   .proto = key->proto,
+				   .sport = key->sport,
+				   .dport = key->dport,
+				   .shape = CLASSIFIER_FIXED_SHAPE};
+
+	memcpy(k.src, key->src, sizeof(k.src));
+	memcpy(k.dst, key->dst, sizeof(k.dst));
+	return k;
+}
+
+bool classifier_fixed_add(struct classifier *c, const struct flow_key *key)
+{
+	struct classifier_key k = fixed_key(key);
+
+	return map_add(c, c->skel->maps.fixed, &k);
+}
+
+bool classifier_fixed_del(struct classifier *c, const struct flow_key *key)
+{
+	struct classifier_key k = fixed_key(key);
+
+	return map_del(c, c->skel->maps.fixed, &k);
+}
+
+static bool advertised(struct classifier *c, const struct addr *a, uint8_t plen, bool add)
+{
+	struct classifier_prefix4 p4 = {.plen = plen};
+	struct classifier_prefix6 p6 = {.plen = plen};
+	const struct bpf_map *map = a->family == 4 ? c->skel->maps.advertised4 : c->skel->maps.advertised6;
+	const void *key = a->family == 4 ? (const void *)&p4 : &p6;
+
+	if (addr_len(a->family) == 0 || plen > 8 * addr_len(a->family))
+		return failed(c, "advertised prefixes", EINVAL);
+	memcpy(p4.addr, a->b, sizeof(p4.addr));
+	memcpy(p6.addr, a->b, sizeof(p6.addr));
+	return add ? map_add(c, map, key) : map_del(c, map, key);
+}
+
+bool classifier_advertised_add(struct classifier *c, const struct addr *a, uint8_t plen)
+{
+	return advertised(c, a, plen, true);
+}
+
+bool classifier_advertised_del(struct classifier *c, const struct addr *a, uint8_t plen)
+{
+	return advertised(c, a, plen, false);
+}
+
+static struct classifier_address address_key(const struct addr *a, uint16_t port)
+{
+	struct classifier_address k = {.family = a->family, .port = port};
+
+	memcpy(k.addr, a->b, sizeof(k.addr));
+	return k;
+}
+
+bool classifier_own_add(struct classifier *c, const struct addr *a)
+{
+	struct classifier_address k = address_key(a, 0);
+
+	return map_add(c, c->skel->maps.own, &k);
+}
+
+bool classifier_own_del(struct classifier *c, const struct addr *a)
+{
+	struct classifier_address k = address_key(a, 0);
+
+	return map_del(c, c->skel->maps.own, &k);
+}
+
+static struct peer *peer_find(struct classifier *c, const struct classifier_address *key)
+{
+	struct peer *p;
+
+	HASH_FIND(hh, c->peers, key, sizeof(*key), p);
+	return p;
+}
+
+static bool peer_hold(struct classifier *c, const struct classifier_address *key)
+{
+	struct peer *p = peer_find(c, key);
+
+	if (!p) {
+		if (!map_add(c, c->skel->maps.peers, key))
+			return false;
+		p = calloc(1, sizeof(*p));
+		if (!p)
+			return failed(c, "peers", ENOMEM);
+		p->key = *key;
+		HASH_ADD(hh, c->peers, key, sizeof(p->key), p);
+	}
+	p->references++;
+	return true;
+}
+
+static bool peer_drop(struct classifier *c, const struct classifier_address *key)
+{
+	struct peer *p = peer_find(c, key);
+
+	if (!p || --p->references > 0)
+		return true;
+	HASH_DEL(c->peers, p);
+	free(p);
+	return map_del(c, c->skel->maps.peers, key);
+}
+
+/* An endpoint, and its address for fragments that show no port. */
+bool classifier_peer_add(struct classifier *c, const struct addr *a, uint16_t port)
+{
+	struct classifier_address endpoint = address_key(a, port), any = address_key(a, 0);
+
+	if (port == 0 || peer_find(c, &endpoint))
+		return port != 0;
+	return peer_hold(c, &endpoint) && peer_hold(c, &any);
+}
+
+bool classifier_peer_del(struct classifier *c, const struct addr *a, uint16_t port)
+{
+	struct classifier_address endpoint = address_key(a, port), any = address_key(a, 0);
+	bool done;
+
+	if (port == 0 || !peer_find(c, &endpoint))
+		return port != 0;
+	done = peer_drop(c, &endpoint);
+	return peer_drop(c, &any) && done;
+}
+
+/* ---- next hops ---- */
+
+static struct forward *forward_by_index(struct classifier *c, uint32_t index)
+{
+	struct forward *f;
+
+	HASH_FIND(by_index, c->by_index, &index, sizeof(index), f);
+	return f;
+}
+
+/* Round the table, so that a number freed just now is not given out again while packets that carry it are under way. */
+static uint32_t free_index(struct classifier *c)
+{
+	if (HASH_CNT(by_index, c->by_index) >= CLASSIFIER_MAX_FORWARDS - 1)
+		return 0;
+	do {
+		c->last_index = c->last_index % (CLASSIFIER_MAX_FORWARDS - 1) + 1;
+	} while (forward_by_index(c, c->last_index));
+	return c->last_index;
+}
+
+static bool forward_write(struct classifier *c, uint32_t index, const struct classifier_address *hop)
+{
+	int r = bpf_map_update_elem(bpf_map__fd(c->skel->maps.forwards), &index, hop, BPF_ANY);
+
+	return r == 0 || failed(c, "next hops", -r);
+}
+
+uint32_t classifier_forward_get(struct classifier *c, const struct addr *next_hop)
+{
+	struct classifier_address hop = address_key(next_hop, 0);
+	struct forward *f;
+	uint32_t index;
+
+	HASH_FIND(by_addr, c->by_addr, next_hop, sizeof(*next_hop), f);
+	if (f) {
+		f->references++;
+		return f->index;
+	}
+	index = free_index(c);
+	f = index ? calloc(1, sizeof(*f)) : NULL;
+	if (!f || !forward_write(c, index, &hop)) {
+		free(f);
+		return 0;
+	}
+	*f = (struct forward){.addr = *next_hop, .index = index, .references = 1};
+	HASH_ADD(by_addr, c->by_addr, addr, sizeof(f->addr), f);
+	HASH_ADD(by_index, c->by_index, index, sizeof(f->index), f);
+	return index;
+}
+
+void classifier_forward_put(struct classifier *c, uint32_t index)
+{
+	static const struct classifier_address none;
+	struct forward *f = forward_by_index(c, index);
+
+	if (!f || --f->references > 0)
+		return;
+	forward_write(c, index, &none);
+	HASH_DELETE(by_addr, c->by_addr, f);
+	HASH_DELETE(by_index, c->by_index, f);
+	free(f);
+}
+
+/* ---- counters ---- */
+
+void classifier_counters(struct classifier *c, uint64_t out[CLASSIFIER_COUNTERS])
+{
+	uint64_t *values = calloc((size_t)c->cpus, sizeof(*values));
+
+	memset(out, 0, CLASSIFIER_COUNTERS * sizeof(*out));
+	if (!values)
+		return;
+	for (uint32_t i = 0; i < CLASSIFIER_COUNTERS; i++) {
+		if (bpf_map_lookup_elem(bpf_map__fd(c->skel->maps.counters), &i, values) < 0)
+			continue;
+		for (int cpu = 0; cpu < c->cpus; cpu++)
+			out[i] += values[cpu];
+	}
+	free(values);
+}
+
+void classifier_interface_counters(struct classifier *c, uint32_t ifindex, uint64_t *punted, uint64_t *passed)
+{
+	*punted = *passed = 0;
+	if (bpf_map_lookup_elem(bpf_map__fd(c->skel->maps.interfaces), &ifindex, c->per_cpu) < 0)
+		return;
+	for (int cpu = 0; cpu < c->cpus; cpu++) {
+		*punted += c->per_cpu[cpu].punted;
+		*passed += c->per_cpu[cpu].passed;
+	}
+}

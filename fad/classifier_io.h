@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The classifier's user side: load, attach at tc ingress, keep its maps.
+ *
+ * I/O; knows keys, masks and prefixes, must not know what an affinity does.
+ * Every setter is idempotent; a failed one is logged, counted and reported.
+ */
+#ifndef TURNOUT_FAD_CLASSIFIER_IO_H
+#define TURNOUT_FAD_CLASSIFIER_IO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fad/classifier.h"
+#include "lib/addr.h"
+
+struct classifier;
+
+struct classifier_limits {
+	uint32_t fixed, wildcards;
+};
+
+/* Load the programs.  0 or an enum exitcode after one clear log line. */
+int classifier_open(struct classifier **c, uint32_t punt_ifindex, const struct classifier_limits *limits);
+/* detach: remove filters from all interfaces and the port. */
+void classifier_close(struct classifier *c, bool detach);
+
+/* Attach at tc ingress of a data interface, replacing a former agent's filter. */
+int classifier_attach(struct classifier *c, const char *name, uint32_t ifindex, bool drop_unmatched);
+/* Has the interface a filter that a former agent left? */
+bool classifier_former(uint32_t ifindex);
+/* Detach from an interface that left the configuration. */
+void classifier_detach(struct classifier *c, uint32_t ifindex);
+/* Attach the forwarder at the ingress of the punt port's kernel end. */
+int classifier_attach_port(struct classifier *c, uint32_t kernel_ifindex);
+
+/* Every 100 ms, and at start: the agent lives. */
+void classifier_heartbeat(struct classifier *c);
+
+/* A masked wildcard key under a shape number (0..63) chosen by the caller, who counts references. */
+bool classifier_shape(struct classifier *c, uint16_t number, const struct classifier_shape *shape); /* NULL: free it */
+bool classifier_wildcard_add(struct classifier *c, const struct classifier_key *key);
+bool classifier_wildcard_del(struct classifier *c, const struct classifier_key *key);
+bool classifier_fixed_add(struct classifier *c, const struct flow_key *key);
+bool classifier_fixed_del(struct classifier *c, const struct flow_key *key);
+
+/* Prefixes advertised (ACT-3). */
+bool classifier_advertised_add(struct classifier *c, const struct addr *a, uint8_t plen);
+bool classifier_advertised_del(struct classifier *c, const struct addr *a, uint8_t plen);
+
+/* FA-8: own unicast addresses, and control endpoints whose messages are never matched. */
+bool classifier_own_add(struct classifier *c, const struct addr *a);
+bool classifier_own_del(struct classifier *c, const struct addr *a);
+bool classifier_peer_add(struct classifier *c, const struct addr *a, uint16_t port);
+bool classifier_peer_del(struct classifier *c, const struct addr *a, uint16_t port);
+/* Honour wildcards over protected packets too (the operator's permission and an explicit flag). */
+void classifier_permit_protected(struct classifier *c, bool permit);
+
+/* The index by which port_send() names this next hop; 0 when the table is full. Reference-counted. */
+uint32_t classifier_forward_get(struct classifier *c, const struct addr *next_hop);
+void classifier_forward_put(struct classifier *c, uint32_t index);
+
+/* Sum over CPUs. */
+void classifier_counters(struct classifier *c, uint64_t out[CLASSIFIER_COUNTERS]);
+/* The same for one interface: punted and passed. */
+void classifier_interface_counters(struct classifier *c, uint32_t ifindex, uint64_t *punted, uint64_t *passed);
+
+#endif

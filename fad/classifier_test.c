@@ -1,0 +1,657 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The classifier in the kernel, by BPF_PROG_TEST_RUN: what it lets pass, what
+ * it sends up, what it drops.  Needs root; each test has its own namespace.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <check.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "fad/classifier_io.h"
+#include "fad/netns_fixture.h"
+#include "lib/exitcode.h"
+#include "lib/log.h"
+
+#define LO        1
+#define PUNT_PORT 1 /* nothing is really redirected in a test run */
+#define FRAME     2048
+#define FILTER    0x746e /* handle and priority */
+
+struct fixture {
+	struct classifier *c;
+	int classify; /* the program as attached to lo */
+};
+
+static int program_at(uint32_t ifindex)
+{
+	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER, .priority = FILTER);
+	int fd;
+
+	ck_assert_int_eq(bpf_tc_query(&hook, &opts), 0);
+	fd = bpf_prog_get_fd_by_id(opts.prog_id);
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+static struct fixture begin(bool drop_unmatched)
+{
+	static const struct classifier_limits limits = {.fixed = 100, .wildcards = 100};
+	struct fixture f;
+
+	netns_enter();
+	ck_assert_int_eq(classifier_open(&f.c, PUNT_PORT, &limits), EXITCODE_OK);
+	classifier_heartbeat(f.c);
+	ck_assert_int_eq(classifier_attach(f.c, "lo", LO, drop_unmatched), EXITCODE_OK);
+	f.classify = program_at(LO);
+	return f;
+}
+
+static void end(struct fixture *f)
+{
+	close(f->classify);
+	classifier_close(f->c, true);
+}
+
+static uint32_t run_frame(int program, uint8_t frame[FRAME], size_t len)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = (uint32_t)len, .data_out = frame,
+		    .data_size_out = FRAME, .repeat = 1);
+
+	ck_assert_int_eq(bpf_prog_test_run_opts(program, &opts), 0);
+	return opts.retval;
+}
+
+/* Which of the counters went up by one packet, other than the one of all packets seen. */
+static int run(struct fixture *f, const struct netns_packet *d)
+{
+	static const uint8_t nobody[6] = {CLASSIFIER_MAC_NOBODY}, punted[6] = {0x02, CLASSIFIER_MAC_PUNT, 0, 0, 0, LO};
+	uint64_t before[CLASSIFIER_COUNTERS], after[CLASSIFIER_COUNTERS];
+	uint8_t frame[FRAME] = {0};
+	size_t len = netns_build(d, frame + ETH_HLEN);
+	uint32_t verdict;
+	int which = -1;
+
+	frame[12] = frame[ETH_HLEN] >> 4 == 6 ? 0x86 : 0x08;
+	frame[13] = frame[ETH_HLEN] >> 4 == 6 ? 0xdd : 0x00;
+	classifier_counters(f->c, before);
+	verdict = run_frame(f->classify, frame, ETH_HLEN + len);
+	classifier_counters(f->c, after);
+	ck_assert_uint_eq(after[CLASSIFIER_SEEN], before[CLASSIFIER_SEEN] + 1);
+	for (int i = CLASSIFIER_SEEN + 1; i < CLASSIFIER_COUNTERS; i++) {
+		if (after[i] == before[i])
+			continue;
+		ck_assert_uint_eq(after[i], before[i] + 1);
+		ck_assert_int_eq(which, -1);
+		which = i;
+	}
+	if (which == CLASSIFIER_PUNTED_FIXED || which == CLASSIFIER_PUNTED_WILDCARD) {
+		ck_assert_uint_eq(verdict, TC_ACT_REDIRECT);
+		ck_assert_mem_eq(frame, nobody, 6);
+		ck_assert_mem_eq(frame + 6, punted, 6);
+	} else {
+		bool dropped = which == CLASSIFIER_DROPPED_ADVERTISED || which == CLASSIFIER_DROPPED_UNMATCHED;
+
+		ck_assert_int_eq((int)verdict, dropped ? TC_ACT_SHOT : TC_ACT_UNSPEC);
+	}
+	return which;
+}
+
+#define EXPECT(f, which, ...)                                                                                          \
+	do {                                                                                                           \
+		const struct netns_packet packet_ = {__VA_ARGS__, .ttl = 64};                                          \
+		ck_assert_int_eq(run(&(f), &packet_), (which));                                                        \
+	} while (0)
+
+static void add_shape(struct fixture *f, uint16_t number, struct classifier_shape shape, const struct classifier_key *k)
+{
+	struct classifier_key key = *k;
+
+	key.family = shape.family;
+	key.shape = number;
+	ck_assert(classifier_shape(f->c, number, &shape));
+	ck_assert(classifier_wildcard_add(f->c, &key));
+}
+
+static void cover_everything(struct fixture *f, uint16_t flags)
+{
+	const struct classifier_key any = {0};
+
+	add_shape(f, 0, (struct classifier_shape){.family = 4, .flags = flags}, &any);
+	add_shape(f, 1, (struct classifier_shape){.family = 6, .flags = flags}, &any);
+}
+
+START_TEST(test_FA_8_protected_is_never_punted)
+{
+	static const struct netns_packet packets[] = {
+		{"192.0.2.1", "10.0.0.1", IPPROTO_TCP, 40000, 179, .ttl = 64}, /* BGP to an own address */
+		{"192.0.2.1", "10.0.0.255", IPPROTO_UDP, 40000, 9, .ttl = 64}, /* subnet broadcast */
+		{"192.0.2.1", "255.255.255.255", IPPROTO_UDP, 68, 67, .ttl = 64},
+		{"192.0.2.1", "224.0.0.5", 89, .ttl = 1}, /* OSPF */
+		{"192.0.2.1", "239.255.75.10", IPPROTO_UDP, 7510, 7511, .ttl = 8},
+		{"192.0.2.1", "169.254.1.2", IPPROTO_TCP, 1, 2, .ttl = 64},
+		{"192.0.2.1", "203.0.113.10", IPPROTO_IGMP, .ttl = 1},
+		{"192.0.2.1", "198.51.100.7", IPPROTO_UDP, 40000, 7510, .ttl = 64}, /* to a manager */
+		{"198.51.100.7", "192.0.2.1", IPPROTO_UDP, 7510, 40000, .ttl = 64}, /* and from it */
+		{"2001:db8::1", "fd00::1", IPPROTO_TCP, 40000, 22, .ttl = 64},
+		{"2001:db8::1", "ff02::1:ff00:1", IPPROTO_ICMPV6, .icmp_type = 135},
+		{"2001:db8::1", "ff15::7510", IPPROTO_UDP, 1, 7511, .ttl = 64},
+		{"fe80::2", "fe80::1", IPPROTO_TCP, 1, 179, .ttl = 64},
+		{"2001:db8::1", "2001:db8::2", IPPROTO_ICMPV6, .icmp_type = 130},
+		{"2001:db8::1", "2001:db8::2", IPPROTO_ICMPV6, .icmp_type = 132},
+		{"2001:db8::1", "2001:db8::2", IPPROTO_ICMPV6, .icmp_type = 133},
+		{"2001:db8::1", "2001:db8::2", IPPROTO_ICMPV6, .icmp_type = 136},
+		{"2001:db8::1", "2001:db8::2", IPPROTO_ICMPV6, .icmp_type = 137},
+		{"2001:db8::1", "2001:db8::2", IPPROTO_ICMPV6, .icmp_type = 143, .extensions = 1},
+		{"2001:db8::1", "2001:db8::7", IPPROTO_UDP, 40000, 7510, .ttl = 64},
+	};
+	struct fixture f = begin(true); /* nor dropped as unmatched */
+	struct addr own[] = {netns_addr("10.0.0.1"), netns_addr("10.0.0.255"), netns_addr("fd00::1")};
+	struct addr peers[] = {netns_addr("198.51.100.7"), netns_addr("2001:db8::7")};
+
+	for (size_t i = 0; i < 3; i++)
+		ck_assert(classifier_own_add(f.c, &own[i]));
+	for (size_t i = 0; i < 2; i++)
+		ck_assert(classifier_peer_add(f.c, &peers[i], 7510));
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < sizeof(packets) / sizeof(packets[0]); i++)
+			ck_assert_msg(run(&f, &packets[i]) == CLASSIFIER_PROTECTED, "packet %zu, round %d", i, round);
+		cover_everything(&f, 0);
+	}
+	end(&f);
+}
+END_TEST
+
+/* Martians are left to the kernel, which drops them. */
+START_TEST(test_FA_7_martians_are_not_taken)
+{
+	static const struct netns_packet packets[] = {
+		{"127.0.0.1", "203.0.113.10", IPPROTO_TCP, 1, 80, .ttl = 64},
+		{"0.0.0.0", "203.0.113.10", IPPROTO_TCP, 1, 80, .ttl = 64},
+		{"224.0.0.1", "203.0.113.10", IPPROTO_TCP, 1, 80, .ttl = 64},
+		{"192.0.2.1", "127.0.0.1", IPPROTO_TCP, 1, 80, .ttl = 64},
+		{"192.0.2.1", "0.0.0.0", IPPROTO_TCP, 1, 80, .ttl = 64},
+		{"::1", "2001:db8:113::10", IPPROTO_TCP, 1, 80, .ttl = 64},
+		{"::", "2001:db8:113::10", IPPROTO_TCP, 1, 80, .ttl = 64},
+		{"ff02::1", "2001:db8:113::10", IPPROTO_TCP, 1, 80, .ttl = 64},
+		{"fe80::1", "2001:db8:113::10", IPPROTO_TCP, 1, 80, .ttl = 64},
+		{"2001:db8::1", "::1", IPPROTO_TCP, 1, 80, .ttl = 64},
+	};
+	struct fixture f = begin(false);
+
+	cover_everything(&f, 0);
+	for (size_t i = 0; i < sizeof(packets) / sizeof(packets[0]); i++)
+		ck_assert_msg(run(&f, &packets[i]) == CLASSIFIER_PROTECTED, "packet %zu", i);
+	end(&f);
+}
+END_TEST
+
+/* What is close to a protected class but not in it must come up. */
+START_TEST(test_FA_8_no_more_than_that)
+{
+	static const struct netns_packet packets[] = {
+		{"192.0.2.1", "10.0.0.2", IPPROTO_TCP, 40000, 179, .ttl = 64},
+		{"10.0.0.1", "192.0.2.1", IPPROTO_TCP, 40000, 179, .ttl = 64},
+		{"192.0.2.1", "223.255.255.255", IPPROTO_UDP, 1, 2, .ttl = 64},
+		{"192.0.2.1", "169.253.1.1", IPPROTO_UDP, 1, 2, .ttl = 64},
+		{"192.0.2.1", "198.51.100.7", IPPROTO_UDP, 7510, 7511, .ttl = 64},
+		{"192.0.2.1", "198.51.100.7", IPPROTO_TCP, 40000, 7510, .ttl = 64},
+		{"192.0.2.1", "198.51.100.8", IPPROTO_UDP, 7510, 7510, .ttl = 64},
+		{"2001:db8::1", "fec0::1", IPPROTO_TCP, 1, 2, .ttl = 64},
+		{"2001:db8::1", "64:ff9b::c000:201", IPPROTO_TCP, 1, 2, .ttl = 64}, /* NAT64 */
+		{"::2", "2001:db8::1", IPPROTO_TCP, 1, 2, .ttl = 64},
+		{"2001:db8::1", "2001:db8::2", IPPROTO_ICMPV6, .icmp_type = 128},
+		{"2001:db8::1", "2001:db8::2", IPPROTO_ICMPV6, .icmp_type = 2},
+	};
+	struct fixture f = begin(false);
+	struct addr own = netns_addr("10.0.0.1"), peer = netns_addr("198.51.100.7");
+
+	cover_everything(&f, 0);
+	ck_assert(classifier_own_add(f.c, &own));
+	ck_assert(classifier_peer_add(f.c, &peer, 7510));
+	for (size_t i = 0; i < sizeof(packets) / sizeof(packets[0]); i++)
+		ck_assert_msg(run(&f, &packets[i]) == CLASSIFIER_PUNTED_WILDCARD, "packet %zu", i);
+	ck_assert(classifier_own_del(f.c, &own));
+	ck_assert(classifier_peer_del(f.c, &peer, 7510));
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.1", "10.0.0.1", IPPROTO_TCP, 1, 2);
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.1", "198.51.100.7", IPPROTO_UDP, 1, 7510);
+	end(&f);
+}
+END_TEST
+
+/* A message larger than the MTU: later fragments have no ports. */
+START_TEST(test_FA_8_fragmented_service_messages)
+{
+	struct fixture f = begin(false);
+	struct addr peer = netns_addr("198.51.100.7"), peer6 = netns_addr("2001:db8::7");
+
+	cover_everything(&f, 0);
+	ck_assert(classifier_peer_add(f.c, &peer, 7510));
+	ck_assert(classifier_peer_add(f.c, &peer, 7510)); /* again is no second one */
+	ck_assert(classifier_peer_add(f.c, &peer, 7520));
+	ck_assert(classifier_peer_add(f.c, &peer6, 7510));
+	EXPECT(f, CLASSIFIER_PROTECTED, "192.0.2.1", "198.51.100.7", IPPROTO_UDP, .fragmented = true, .fragment = 100,
+	       .payload = 64);
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.1", "198.51.100.8", IPPROTO_UDP, .fragmented = true,
+	       .fragment = 100, .payload = 64);
+	EXPECT(f, CLASSIFIER_PROTECTED, "2001:db8::1", "2001:db8::7", IPPROTO_UDP, .fragmented = true,
+	       .fragment = 0x5a8, .payload = 64);
+	ck_assert(classifier_peer_del(f.c, &peer, 7510));
+	EXPECT(f, CLASSIFIER_PROTECTED, "192.0.2.1", "198.51.100.7", IPPROTO_UDP, .fragmented = true, .fragment = 100,
+	       .payload = 64);
+	ck_assert(classifier_peer_del(f.c, &peer, 7520));
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.1", "198.51.100.7", IPPROTO_UDP, .fragmented = true,
+	       .fragment = 100, .payload = 64);
+	end(&f);
+}
+END_TEST
+
+/* The operator's permission and the flag, both. */
+START_TEST(test_FA_8_opting_in)
+{
+	struct fixture f = begin(false);
+	struct addr own = netns_addr("10.0.0.1");
+
+	ck_assert(classifier_own_add(f.c, &own));
+	cover_everything(&f, 0);
+	classifier_permit_protected(f.c, true);
+	EXPECT(f, CLASSIFIER_PROTECTED, "192.0.2.1", "10.0.0.1", IPPROTO_TCP, 1, 22);
+	cover_everything(&f, CLASSIFIER_SHAPE_PROTECTED);
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.1", "10.0.0.1", IPPROTO_TCP, 1, 22);
+	EXPECT(f, CLASSIFIER_PROTECTED, "192.0.2.1", "224.0.0.5", 89); /* cannot be delivered from the port */
+	classifier_permit_protected(f.c, false);
+	EXPECT(f, CLASSIFIER_PROTECTED, "192.0.2.1", "10.0.0.1", IPPROTO_TCP, 1, 22);
+	end(&f);
+}
+END_TEST
+
+/* Frames that are somebody else's, seen in promiscuous mode, and what is not IP. */
+START_TEST(test_ARCH_1_foreign_frames_pass)
+{
+	const struct netns_packet d = {"192.0.2.1", "203.0.113.10", IPPROTO_TCP, 1, 80, .ttl = 64};
+	struct fixture f = begin(true);
+	uint8_t frame[FRAME] = {0x02, 1, 2, 3, 4, 5};
+	size_t len = netns_build(&d, frame + ETH_HLEN);
+
+	cover_everything(&f, 0);
+	frame[12] = 0x08;
+	ck_assert_int_eq((int)run_frame(f.classify, frame, ETH_HLEN + len), TC_ACT_UNSPEC);
+	memset(frame, 0, sizeof(frame));
+	frame[12] = 0x08;
+	frame[13] = 0x06; /* ARP */
+	ck_assert_int_eq((int)run_frame(f.classify, frame, 60), TC_ACT_UNSPEC);
+	end(&f);
+}
+END_TEST
+
+static struct flow_key key_of(const char *src, const char *dst, uint8_t proto, uint16_t sport, uint16_t dport)
+{
+	struct addr s = netns_addr(src), d = netns_addr(dst);
+	struct flow_key k = {.family = s.family, .proto = proto, .sport = sport, .dport = dport};
+
+	memcpy(k.src, s.b, 16);
+	memcpy(k.dst, d.b, 16);
+	return k;
+}
+
+START_TEST(test_KEY_1_fixed_key)
+{
+	struct fixture f = begin(false);
+	struct flow_key k = key_of("192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	uint64_t punted, passed;
+
+	ck_assert(classifier_fixed_add(f.c, &k));
+	ck_assert(classifier_fixed_add(f.c, &k));
+	EXPECT(f, CLASSIFIER_PUNTED_FIXED, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	EXPECT(f, CLASSIFIER_PUNTED_FIXED, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80, .options = 10);
+	EXPECT(f, CLASSIFIER_PASSED, "203.0.113.10", "192.0.2.1", IPPROTO_TCP, 80, 40000); /* one direction only */
+	EXPECT(f, CLASSIFIER_PASSED, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40001, 80);
+	EXPECT(f, CLASSIFIER_PASSED, "192.0.2.1", "203.0.113.10", IPPROTO_UDP, 40000, 80);
+	classifier_interface_counters(f.c, LO, &punted, &passed);
+	ck_assert_uint_eq(punted, 2);
+	ck_assert_uint_eq(passed, 3);
+	ck_assert(classifier_fixed_del(f.c, &k));
+	ck_assert(classifier_fixed_del(f.c, &k));
+	EXPECT(f, CLASSIFIER_PASSED, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	end(&f);
+}
+END_TEST
+
+START_TEST(test_KEY_2_other_protocols_have_ports_zero)
+{
+	struct fixture f = begin(false);
+	struct flow_key k = key_of("192.0.2.1", "203.0.113.10", IPPROTO_ICMP, 0, 0);
+
+	ck_assert(classifier_fixed_add(f.c, &k));
+	EXPECT(f, CLASSIFIER_PUNTED_FIXED, "192.0.2.1", "203.0.113.10", IPPROTO_ICMP, .icmp_type = 8);
+	EXPECT(f, CLASSIFIER_PASSED, "192.0.2.1", "203.0.113.10", 132);
+	end(&f);
+}
+END_TEST
+
+START_TEST(test_KEY_3_ipv6_fixed_key)
+{
+	struct fixture f = begin(false);
+	struct flow_key k = key_of("2001:db8::1", "2001:db8:113::10", IPPROTO_UDP, 40000, 53);
+
+	ck_assert(classifier_fixed_add(f.c, &k));
+	for (uint8_t i = 0; i <= 8; i++)
+		EXPECT(f, CLASSIFIER_PUNTED_FIXED, "2001:db8::1", "2001:db8:113::10", IPPROTO_UDP, 40000, 53,
+		       .extensions = i);
+	/* One more than is looked behind: its ports are not known. */
+	EXPECT(f, CLASSIFIER_PASSED, "2001:db8::1", "2001:db8:113::10", IPPROTO_UDP, 40000, 53, .extensions = 9);
+	/* An atomic fragment is a whole packet. */
+	EXPECT(f, CLASSIFIER_PUNTED_FIXED, "2001:db8::1", "2001:db8:113::10", IPPROTO_UDP, 40000, 53,
+	       .fragmented = true, .fragment = 0);
+	end(&f);
+}
+END_TEST
+
+START_TEST(test_ACT_10_fragments_match_on_addresses)
+{
+	struct fixture f = begin(false);
+	struct flow_key whole = key_of("192.0.2.1", "203.0.113.10", IPPROTO_UDP, 40000, 53);
+	struct flow_key tail = key_of("192.0.2.1", "203.0.113.10", IPPROTO_UDP, 0, 0);
+
+	ck_assert(classifier_fixed_add(f.c, &whole));
+	EXPECT(f, CLASSIFIER_PUNTED_FIXED, "192.0.2.1", "203.0.113.10", IPPROTO_UDP, 40000, 53, .fragmented = true,
+	       .fragment = 0x2000, .payload = 64);
+	EXPECT(f, CLASSIFIER_PASSED, "192.0.2.1", "203.0.113.10", IPPROTO_UDP, .fragmented = true, .fragment = 0x20b9,
+	       .payload = 64);
+	ck_assert(classifier_fixed_add(f.c, &tail));
+	EXPECT(f, CLASSIFIER_PUNTED_FIXED, "192.0.2.1", "203.0.113.10", IPPROTO_UDP, .fragmented = true,
+	       .fragment = 0x20b9, .payload = 64);
+	EXPECT(f, CLASSIFIER_PUNTED_FIXED, "192.0.2.1", "203.0.113.10", IPPROTO_UDP, .fragmented = true,
+	       .fragment = 0xb9, .payload = 64);
+	end(&f);
+}
+END_TEST
+
+START_TEST(test_WILD_2_masks)
+{
+	struct fixture f = begin(false);
+	/* Any odd client to 203.0.113.0/24 port 80 by TCP. */
+	struct classifier_shape odd = {.family = 4,
+				       .proto_mask = 0xff,
+				       .dport_mask = 0xffff,
+				       .src_mask = {0, 0, 0, 1},
+				       .dst_mask = {255, 255, 255, 0}};
+	struct classifier_key key = {.proto = IPPROTO_TCP, .dport = 80, .src = {0, 0, 0, 1}, .dst = {203, 0, 113}};
+	/* Any packet from port 53 in IPv6 out of a /32. */
+	struct classifier_shape six = {
+		.family = 6, .proto_mask = 0xff, .sport_mask = 0xffff, .src_mask = {255, 255, 255, 255}};
+	struct classifier_key key6 = {.proto = IPPROTO_UDP, .sport = 53, .src = {0x20, 0x01, 0x0d, 0xb8}};
+
+	add_shape(&f, 5, odd, &key);
+	add_shape(&f, 63, six, &key6);
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "10.1.2.255", "203.0.113.200", IPPROTO_TCP, 1, 80);
+	EXPECT(f, CLASSIFIER_PASSED, "192.0.2.2", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	EXPECT(f, CLASSIFIER_PASSED, "192.0.2.1", "203.0.114.10", IPPROTO_TCP, 40000, 80);
+	EXPECT(f, CLASSIFIER_PASSED, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 81);
+	EXPECT(f, CLASSIFIER_PASSED, "192.0.2.1", "203.0.113.10", IPPROTO_UDP, 40000, 80);
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "2001:db8:ffff::1", "fd00::2", IPPROTO_UDP, 53, 1234);
+	EXPECT(f, CLASSIFIER_PASSED, "2001:db9::1", "fd00::2", IPPROTO_UDP, 53, 1234);
+	EXPECT(f, CLASSIFIER_PASSED, "2001:db8::1", "fd00::2", IPPROTO_UDP, 1234, 53);
+	key.family = 4;
+	key.shape = 5;
+	ck_assert(classifier_wildcard_del(f.c, &key));
+	EXPECT(f, CLASSIFIER_PASSED, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	end(&f);
+}
+END_TEST
+
+/* All shapes in use, some taken out of the middle: the others still count, those do not. */
+START_TEST(test_WILD_7_every_shape_is_asked)
+{
+	struct fixture f = begin(false);
+	char src[32];
+
+	for (uint16_t i = 0; i < CLASSIFIER_MAX_SHAPES; i++) {
+		/* Sixty-four different masks, each for one client. */
+		struct classifier_shape s = {
+			.family = 4, .src_mask = {255, 255, 255, 255}, .dst_mask = {0, 0, 0, (uint8_t)i}};
+		struct classifier_key k = {.src = {192, 0, 2, (uint8_t)i}};
+
+		add_shape(&f, i, s, &k);
+	}
+	ck_assert(!classifier_shape(f.c, CLASSIFIER_MAX_SHAPES, &(struct classifier_shape){.family = 4}));
+	for (uint16_t i = 0; i < CLASSIFIER_MAX_SHAPES; i += 3)
+		ck_assert(classifier_shape(f.c, i, NULL));
+	for (unsigned i = 0; i < CLASSIFIER_MAX_SHAPES; i++) {
+		snprintf(src, sizeof(src), "192.0.2.%u", i);
+		EXPECT(f, i % 3 == 0 ? CLASSIFIER_PASSED : CLASSIFIER_PUNTED_WILDCARD, src, "203.0.113.0", IPPROTO_TCP,
+		       40000, 80);
+	}
+	end(&f);
+}
+END_TEST
+
+START_TEST(test_ACT_3_advertised_and_unmatched_is_dropped)
+{
+	struct fixture f = begin(false);
+	struct addr vip = netns_addr("203.0.113.10"), net = netns_addr("198.51.100.0"),
+		    six = netns_addr("2001:db8:113::");
+	struct flow_key k = key_of("192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+
+	ck_assert(classifier_advertised_add(f.c, &vip, 32));
+	ck_assert(classifier_advertised_add(f.c, &net, 24));
+	ck_assert(classifier_advertised_add(f.c, &six, 48));
+	ck_assert(classifier_fixed_add(f.c, &k));
+	EXPECT(f, CLASSIFIER_PUNTED_FIXED, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	EXPECT(f, CLASSIFIER_DROPPED_ADVERTISED, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 81);
+	EXPECT(f, CLASSIFIER_DROPPED_ADVERTISED, "192.0.2.1", "203.0.113.10", IPPROTO_ICMP, .icmp_type = 8);
+	EXPECT(f, CLASSIFIER_DROPPED_ADVERTISED, "192.0.2.1", "198.51.100.99", IPPROTO_UDP, 1, 2);
+	EXPECT(f, CLASSIFIER_DROPPED_ADVERTISED, "fd00::1", "2001:db8:113:5::1", IPPROTO_UDP, 1, 2);
+	EXPECT(f, CLASSIFIER_PASSED, "203.0.113.10", "192.0.2.1", IPPROTO_TCP, 80, 40000); /* from it is fine */
+	EXPECT(f, CLASSIFIER_PASSED, "192.0.2.1", "203.0.113.11", IPPROTO_TCP, 1, 2);
+	EXPECT(f, CLASSIFIER_PASSED, "fd00::1", "2001:db8:114::1", IPPROTO_UDP, 1, 2);
+	ck_assert(classifier_advertised_del(f.c, &vip, 32));
+	ck_assert(classifier_advertised_del(f.c, &vip, 32));
+	EXPECT(f, CLASSIFIER_PASSED, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 81);
+	end(&f);
+}
+END_TEST
+
+START_TEST(test_ARCH_1_unmatched_policy)
+{
+	struct fixture f = begin(true);
+	struct flow_key k = key_of("192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+
+	ck_assert(classifier_fixed_add(f.c, &k));
+	EXPECT(f, CLASSIFIER_PUNTED_FIXED, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	EXPECT(f, CLASSIFIER_DROPPED_UNMATCHED, "192.0.2.1", "203.0.113.11", IPPROTO_TCP, 40000, 80);
+	EXPECT(f, CLASSIFIER_DROPPED_UNMATCHED, "fd00::1", "2001:db8::1", IPPROTO_UDP, 1, 2);
+	/* The policy changes without losing a count. */
+	ck_assert_int_eq(classifier_attach(f.c, "lo", LO, false), EXITCODE_OK);
+	EXPECT(f, CLASSIFIER_PASSED, "192.0.2.1", "203.0.113.11", IPPROTO_TCP, 40000, 80);
+	uint64_t punted, passed;
+	classifier_interface_counters(f.c, LO, &punted, &passed);
+	ck_assert_uint_eq(punted, 1);
+	ck_assert_uint_eq(passed, 1);
+	end(&f);
+}
+END_TEST
+
+START_TEST(test_FA_6_stale_heartbeat_passes_everything)
+{
+	const struct timespec pause = {.tv_sec = 1, .tv_nsec = 100000000};
+	struct fixture f = begin(true);
+	struct addr vip = netns_addr("203.0.113.10");
+
+	cover_everything(&f, 0);
+	ck_assert(classifier_advertised_add(f.c, &vip, 32));
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	nanosleep(&pause, NULL);
+	EXPECT(f, CLASSIFIER_STALE, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	classifier_heartbeat(f.c);
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	end(&f);
+}
+END_TEST
+
+/* A successor replaces the filter in place; another's filter stays. */
+START_TEST(test_FA_6_takes_over_a_filter)
+{
+	static const struct classifier_limits limits = {.fixed = 100, .wildcards = 100};
+	struct fixture f = begin(false);
+	struct classifier *old = f.c;
+
+	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = LO, .attach_point = BPF_TC_INGRESS);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, others, .handle = 1, .priority = 1, .prog_fd = f.classify);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, other, .handle = 1, .priority = 1);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, ours, .handle = FILTER, .priority = FILTER);
+
+	ck_assert_int_eq(bpf_tc_attach(&hook, &others), 0);
+	close(f.classify);
+	classifier_close(old, false); /* as if killed */
+	f.classify = program_at(LO);  /* still there */
+	close(f.classify);
+	ck_assert_int_eq(classifier_open(&f.c, PUNT_PORT, &limits), EXITCODE_OK);
+	ck_assert_int_eq(classifier_attach(f.c, "lo", LO, false), EXITCODE_OK);
+	f.classify = program_at(LO);
+	classifier_heartbeat(f.c);
+	cover_everything(&f, 0);
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	end(&f);
+	ck_assert_int_eq(bpf_tc_query(&hook, &ours), -ENOENT);
+	ck_assert_int_eq(bpf_tc_query(&hook, &other), 0);
+}
+END_TEST
+
+START_TEST(test_FIX_2_forward_indexes)
+{
+	struct fixture f = begin(false);
+	struct addr a = netns_addr("10.0.0.2"), b = netns_addr("fd00::2");
+	uint32_t one = classifier_forward_get(f.c, &a), two = classifier_forward_get(f.c, &b);
+
+	ck_assert_uint_ne(one, 0);
+	ck_assert_uint_ne(two, 0);
+	ck_assert_uint_ne(one, two);
+	ck_assert_uint_eq(classifier_forward_get(f.c, &a), one);
+	classifier_forward_put(f.c, one);
+	ck_assert_uint_eq(classifier_forward_get(f.c, &a), one); /* one reference was left */
+	classifier_forward_put(f.c, one);
+	classifier_forward_put(f.c, one);
+	ck_assert_uint_ne(classifier_forward_get(f.c, &a), one); /* packets with the old number may be under way */
+	classifier_forward_put(f.c, 0);
+	classifier_forward_put(f.c, 65000);
+	for (uint32_t i = 2; i < CLASSIFIER_MAX_FORWARDS - 1; i++) {
+		struct addr other = addr_make(4, (const uint8_t[]){11, 0, (uint8_t)(i >> 8), (uint8_t)i});
+
+		ck_assert_uint_ne(classifier_forward_get(f.c, &other), 0);
+	}
+	struct addr last = netns_addr("12.0.0.1");
+	ck_assert_uint_eq(classifier_forward_get(f.c, &last), 0);
+	end(&f);
+}
+END_TEST
+
+/* Only what the agent sends gets through the port. */
+START_TEST(test_FA_7_forwarder_drops_what_is_not_ours)
+{
+	static const uint8_t macs[][6] = {
+		{0x02, CLASSIFIER_MAC_PUNT, 0, 0, 0, 1}, {0x04, CLASSIFIER_MAC_ROUTE}, {0x02, 0x74, 0x6e, 0, 0, 1}};
+	const struct netns_packet d = {"192.0.2.1", "203.0.113.10", IPPROTO_TCP, 1, 80, .ttl = 64};
+	uint64_t counters[CLASSIFIER_COUNTERS];
+	struct fixture f = begin(false);
+	uint8_t frame[FRAME] = {0};
+	size_t len = ETH_HLEN + netns_build(&d, frame + ETH_HLEN);
+	int program;
+
+	netns_run("ip link add w0 type veth peer name w1");
+	ck_assert_int_eq(classifier_attach_port(f.c, LO), EXITCODE_OK); /* replaces the classifier there */
+	program = program_at(LO);
+	frame[12] = 0x08;
+	for (size_t i = 0; i < sizeof(macs) / sizeof(macs[0]); i++) {
+		memcpy(frame + 6, macs[i], 6);
+		ck_assert_int_eq((int)run_frame(program, frame, len), TC_ACT_SHOT);
+	}
+	memcpy(frame + 6, (const uint8_t[]){0x02, CLASSIFIER_MAC_ROUTE, 0, 0, 0, 0}, 6);
+	ck_assert_int_eq((int)run_frame(program, frame, len), TC_ACT_OK);
+	memcpy(frame + 6, (const uint8_t[]){0x02, CLASSIFIER_MAC_FORWARD, 0, 0, 0, 7}, 6); /* no such next hop */
+	ck_assert_int_eq((int)run_frame(program, frame, len), TC_ACT_SHOT);
+	classifier_counters(f.c, counters);
+	ck_assert_uint_eq(counters[CLASSIFIER_DROPPED_FRAME], 3);
+	ck_assert_uint_eq(counters[CLASSIFIER_DROPPED_NO_ROUTE], 1);
+	close(program);
+	end(&f);
+}
+END_TEST
+
+START_TEST(full_tables_say_so)
+{
+	struct fixture f = begin(false);
+	bool all = true;
+
+	for (uint32_t i = 0; i < 200; i++) {
+		struct flow_key k = {.family = 4, .proto = 6, .sport = (uint16_t)i};
+
+		all = classifier_fixed_add(f.c, &k) && all;
+	}
+	ck_assert(!all);
+	ck_assert(!classifier_advertised_add(f.c, &(struct addr){.family = 4}, 33));
+	ck_assert(!classifier_peer_add(f.c, &(struct addr){.family = 4}, 0));
+	ck_assert_int_eq(classifier_attach(f.c, "nowhere", 4711, false), EXITCODE_INTERFACE);
+	end(&f);
+}
+END_TEST
+
+static int open_unprivileged(void)
+{
+	static const struct classifier_limits limits = {.fixed = 1, .wildcards = 1};
+	struct classifier *c;
+
+	return classifier_open(&c, PUNT_PORT, &limits);
+}
+
+START_TEST(without_rights_says_so)
+{
+	netns_enter();
+	ck_assert_int_eq(netns_unprivileged(open_unprivileged), EXITCODE_PRIVILEGE);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("classifier");
+	TCase *tc = tcase_create("classifier");
+	SRunner *sr;
+	int failed;
+
+	log_open("classifier_test", false);
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, test_FA_8_protected_is_never_punted);
+	tcase_add_test(tc, test_FA_7_martians_are_not_taken);
+	tcase_add_test(tc, test_FA_8_no_more_than_that);
+	tcase_add_test(tc, test_FA_8_fragmented_service_messages);
+	tcase_add_test(tc, test_FA_8_opting_in);
+	tcase_add_test(tc, test_ARCH_1_foreign_frames_pass);
+	tcase_add_test(tc, test_KEY_1_fixed_key);
+	tcase_add_test(tc, test_KEY_2_other_protocols_have_ports_zero);
+	tcase_add_test(tc, test_KEY_3_ipv6_fixed_key);
+	tcase_add_test(tc, test_ACT_10_fragments_match_on_addresses);
+	tcase_add_test(tc, test_WILD_2_masks);
+	tcase_add_test(tc, test_WILD_7_every_shape_is_asked);
+	tcase_add_test(tc, test_ACT_3_advertised_and_unmatched_is_dropped);
+	tcase_add_test(tc, test_ARCH_1_unmatched_policy);
+	tcase_add_test(tc, test_FA_6_stale_heartbeat_passes_everything);
+	tcase_add_test(tc, test_FA_6_takes_over_a_filter);
+	tcase_add_test(tc, test_FIX_2_forward_indexes);
+	tcase_add_test(tc, test_FA_7_forwarder_drops_what_is_not_ours);
+	tcase_add_test(tc, full_tables_say_so);
+	tcase_add_test(tc, without_rights_says_so);
+	suite_add_tcase(suite, tc);
+	sr = srunner_create(suite);
+	if (getenv("TAP_FILE") != NULL)
+		srunner_set_tap(sr, getenv("TAP_FILE"));
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Unit tests of the listings, over a real engine that was told things by real
+ * messages.
+ */
+#include "fad/admin.h"
+#include "fad/engine_fixture.h"
+#include "lib/bus.h"
+
+/* Each reply is packed and read back: what a client would see. */
+struct asked {
+	struct bed *b;
+	struct admin *admin;
+	struct admin_view view;
+	Turnout__Reply *reply;
+};
+
+static struct asked asked_new(void)
+{
+	struct asked q = {.b = bed_new(), .admin = admin_new()};
+
+	ck_assert_ptr_nonnull(q.admin);
+	return q;
+}
+
+static void asked_free(struct asked *q)
+{
+	if (q->reply)
+		turnout__reply__free_unpacked(q->reply, NULL);
+	admin_free(q->admin);
+	bed_free(q->b);
+}
+
+static const char *ask_page(struct asked *q, Turnout__Request__WhatCase what, uint64_t cursor, uint32_t limit)
+{
+	Turnout__Request request = TURNOUT__REQUEST__INIT;
+	Turnout__Reply reply = TURNOUT__REPLY__INIT;
+	Turnout__Empty empty = TURNOUT__EMPTY__INIT;
+	const char *error;
+	uint8_t *packed;
+	size_t len;
+
+	q->view.engine = q->b->e;
+	q->view.now_ms = q->b->now_ms;
+	request.what_case = what;
+	request.show_agents = &empty;
+	request.cursor = cursor;
+	request.limit = limit;
+	error = admin_answer(q->admin, &q->view, &request, &reply);
+	if (q->reply)
+		turnout__reply__free_unpacked(q->reply, NULL);
+	q->reply = NULL;
+	if (!error) {
+		len = turnout__reply__get_packed_size(&reply);
+		packed = malloc(len + 1);
+		turnout__reply__pack(&reply, packed);
+		q->reply = turnout__reply__unpack(NULL, len, packed);
+		ck_assert_ptr_nonnull(q->reply);
+		free(packed);
+	}
+	admin_release(q->admin);
+	return error;
+}
+
+#define ask(q, what) ck_assert_ptr_null(ask_page(q, TURNOUT__REQUEST__WHAT_##what, 0, 0))
+
+static void name_manager(struct wire_msg *m, const char *name)
+{
+	snprintf(m->identity.name, sizeof(m->identity.name), "%s", name);
+	wire_set(m, WIRE_SEG_IDENTITY, false);
+}
+
+static void say_service(struct asked *q, unsigned manager, const char *name)
+{
+	struct wire_msg m = bed_service();
+
+	if (name)
+		name_manager(&m, name);
+	m.advertise_count = 1;
+	wire_set(&m, WIRE_SEG_ADVERTISE, true);
+	bed_message(q->b, manager, &m);
+}
+
+static void say_fixed(struct asked *q, unsigned manager, uint16_t client)
+{
+	struct flow_key k = bed_client(client);
+	struct wire_msg m = bed_fixed(&k, 30);
+
+	bed_nat(&m, WIRE_NAT_DST | WIRE_NAT_DPORT, "10.0.20.11", 8080);
+	bed_message(q->b, manager, &m);
+}
+
+START_TEST(test_FA_4_listings_name_the_manager)
+{
+	struct asked q = asked_new();
+
+	say_service(&q, 1, "sm-one");
+	say_fixed(&q, 1, 4000);
+	bed_wait(q.b, 2000);
+	ask(&q, SHOW_MANAGERS);
+	ck_assert_uint_eq(q.reply->n_managers, 1);
+	ck_assert_str_eq(q.reply->managers[0]->name, "sm-one");
+	ck_assert_str_eq(q.reply->managers[0]->identity, "0x1");
+	ck_assert_str_eq(q.reply->managers[0]->address, "10.9.0.1:7510");
+	ck_assert_str_eq(q.reply->managers[0]->state, "known");
+	ck_assert_uint_eq(q.reply->managers[0]->age_s, 2);
+	ck_assert_uint_eq(q.reply->managers[0]->wildcards, 1);
+	ck_assert_uint_eq(q.reply->managers[0]->fixed, 1);
+	ask(&q, SHOW_WILDCARDS);
+	ck_assert_uint_eq(q.reply->n_wildcards, 1);
+	ck_assert_str_eq(q.reply->wildcards[0]->manager, "sm-one");
+	ask(&q, SHOW_AFFINITIES);
+	ck_assert_uint_eq(q.reply->n_affinities, 1);
+	ck_assert_str_eq(q.reply->affinities[0]->manager, "sm-one");
+	asked_free(&q);
+}
+END_TEST
+
+START_TEST(test_ARCH_7_silent_manager_is_called_silent)
+{
+	struct asked q = asked_new();
+
+	say_service(&q, 1, NULL);
+	bed_wait(q.b, 50000); /* of a TTL of 60 s */
+	ask(&q, SHOW_MANAGERS);
+	ck_assert_str_eq(q.reply->managers[0]->name, "0x1");
+	ck_assert_str_eq(q.reply->managers[0]->state, "silent");
+	asked_free(&q);
+}
+END_TEST
+
+START_TEST(test_ARCH_7_wildcard_row)
+{
+	struct asked q = asked_new();
+	Turnout__WildcardRow *r;
+	struct wire_msg m = bed_service();
+
+	bed_precedence(&m, 100);
+	bed_backup(&m, 3);
+	m.wildcard.dport = 0;
+	m.wildcard.src[3] = 1; /* every fourth address */
+	m.wildcard.src_mask[3] = 3;
+	m.range_count = 2;
+	m.ranges[0] = (struct wire_range){.field = WIRE_RANGE_SRC, .low = {10}, .high = {10, 0, 0, 9}};
+	m.ranges[1] = (struct wire_range){.field = WIRE_RANGE_DPORT, .low_port = 80, .high_port = 89};
+	wire_set(&m, WIRE_SEG_RANGES, true);
+	m.advertise_count = 1;
+	wire_set(&m, WIRE_SEG_ADVERTISE, true);
+	bed_message(q.b, 1, &m);
+	bed_wait(q.b, 10000);
+	ask(&q, SHOW_WILDCARDS);
+	ck_assert_uint_eq(q.reply->n_wildcards, 1);
+	r = q.reply->wildcards[0];
+	ck_assert_str_eq(r->protocol, "tcp");
+	ck_assert_str_eq(r->source, "0.0.0.1/0.0.0.3, 10.0.0.0-10.0.0.9");
+	ck_assert_str_eq(r->destination, "203.0.113.10/32, port 80-89");
+	ck_assert_uint_eq(r->sport, 0);
+	ck_assert_uint_eq(r->dport, 0);
+	ck_assert_uint_eq(r->precedence, 100);
+	ck_assert_uint_eq(r->backup, 3);
+	ck_assert_str_eq(r->actions, "punt all");
+	ck_assert_str_eq(r->advertise, "203.0.113.10/32");
+	ck_assert_uint_eq(r->ttl_s, 60);
+	ck_assert_uint_eq(r->left_s, 50);
+	asked_free(&q);
+}
+END_TEST
+
+START_TEST(test_ARCH_7_affinity_row)
+{
+	struct flow_key k = bed_client(4000);
+	struct asked q = asked_new();
+	Turnout__AffinityRow *r;
+
+	say_service(&q, 1, "sm");
+	say_fixed(&q, 1, 4000);
+	bed_packet(q.b, &k, ACK, 100);
+	ask(&q, SHOW_AFFINITIES);
+	ck_assert_uint_eq(q.reply->n_affinities, 1);
+	r = q.reply->affinities[0];
+	ck_assert_str_eq(r->protocol, "tcp");
+	ck_assert_str_eq(r->source, "198.51.100.7:4000");
+	ck_assert_str_eq(r->destination, "203.0.113.10:80");
+	ck_assert_str_eq(r->actions, "dnat 10.0.20.11:8080");
+	ck_assert_uint_eq(r->precedence, UINT32_MAX);
+	ck_assert_uint_eq(r->ttl_s, 30);
+	ck_assert_uint_eq(r->left_s, 30);
+	ck_assert_uint_eq(r->packets, 1);
+	ck_assert_uint_eq(r->bytes, 140);
+	asked_free(&q);
+}
+END_TEST
+
+/* Ask for all affinities, 7 a page; between pages `between` may change something. */
+static size_t page_through(struct asked *q, bool seen[100], void (*between)(struct asked *q))
+{
+	uint64_t cursor = 0;
+	size_t pages = 0;
+
+	do {
+		ck_assert_ptr_null(ask_page(q, TURNOUT__REQUEST__WHAT_SHOW_AFFINITIES, cursor, 7));
+		ck_assert_uint_le(q->reply->n_affinities, 7);
+		ck_assert_uint_lt(pages++, 20);
+		for (size_t i = 0; i < q->reply->n_affinities; i++) {
+			int client = atoi(strchr(q->reply->affinities[i]->source, ':') + 1) - 4000;
+
+			ck_assert(client >= 0 && client < 100);
+			ck_assert_msg(!seen[client], "client %d twice", client);
+			seen[client] = true;
+		}
+		cursor = q->reply->next;
+		if (between)
+			between(q);
+	} while (cursor != 0);
+	return pages;
+}
+
+START_TEST(test_ARCH_7_long_listing_in_pages)
+{
+	struct asked q = asked_new();
+	bool seen[100] = {false};
+
+	say_service(&q, 1, "sm");
+	for (uint16_t i = 0; i < 25; i++)
+		say_fixed(&q, 1, (uint16_t)(4000 + i));
+	ck_assert_uint_eq(page_through(&q, seen, NULL), 4);
+	for (int i = 0; i < 25; i++)
+		ck_assert_msg(seen[i], "client %d is missing", i);
+	asked_free(&q);
+}
+END_TEST
+
+static void delete_one(struct asked *q)
+{
+	struct flow_key k = fixtab_next(engine_fixed(q->b->e), NULL)->key;
+	struct wire_msg m = bed_fixed(&k, 0);
+
+	bed_message(q->b, 1, &m);
+}
+
+START_TEST(test_ARCH_7_pages_while_flows_come_and_go)
+{
+	struct asked q = asked_new();
+	bool seen[100] = {false};
+
+	say_service(&q, 1, "sm");
+	for (uint16_t i = 0; i < 25; i++)
+		say_fixed(&q, 1, (uint16_t)(4000 + i));
+	/* One that was shown already goes: those that stay are all shown, and once. */
+	page_through(&q, seen, delete_one);
+	for (int i = 0; i < 25; i++)
+		ck_assert_msg(seen[i], "client %d is missing", i);
+	asked_free(&q);
+}
+END_TEST
+
+START_TEST(test_ARCH_7_wildcards_in_pages)
+{
+	struct asked q = asked_new();
+	uint64_t cursor = 0;
+	size_t rows = 0;
+
+	for (uint16_t port = 1; port <= 10; port++) {
+		struct wire_msg m = bed_wildcard("203.0.113.10", port);
+
+		bed_message(q.b, 1, &m);
+	}
+	do {
+		ck_assert_ptr_null(ask_page(&q, TURNOUT__REQUEST__WHAT_SHOW_WILDCARDS, cursor, 3));
+		for (size_t i = 0; i < q.reply->n_wildcards; i++)
+			ck_assert_uint_eq(q.reply->wildcards[i]->dport, ++rows);
+		cursor = q.reply->next;
+	} while (cursor != 0);
+	ck_assert_uint_eq(rows, 10);
+	asked_free(&q);
+}
+END_TEST
+
+START_TEST(test_ACT_3_advertised_set_has_a_version)
+{
+	struct asked q = asked_new();
+	uint64_t version;
+
+	ask(&q, ADVERTISED);
+	ck_assert_ptr_nonnull(q.reply->advertised);
+	ck_assert_uint_eq(q.reply->advertised->n_prefixes, 0);
+	version = q.reply->advertised->version;
+	say_service(&q, 1, "sm");
+	ask(&q, ADVERTISED);
+	ck_assert_uint_eq(q.reply->advertised->n_prefixes, 1);
+	ck_assert_str_eq(q.reply->advertised->prefixes[0], "203.0.113.10/32");
+	ck_assert_uint_gt(q.reply->advertised->version, version);
+	ck_assert_uint_eq(q.reply->next, 0);
+	asked_free(&q);
+}
+END_TEST
+
+static const Turnout__CounterRow *find_counter(const Turnout__Reply *reply, const char *group, const char *name)
+{
+	for (size_t i = 0; i < reply->n_counters; i++)
+		if (!strcmp(reply->counters[i]->group, group) && !strcmp(reply->counters[i]->name, name))
+			return reply->counters[i];
+	ck_abort_msg("no counter %s %s", group, name);
+}
+
+START_TEST(test_MSG_4_counters_of_all_parts)
+{
+	static const struct endpoint_counter messages[] = {{"message-drops", "truncated", "help", 17}};
+	uint64_t classifier[CLASSIFIER_COUNTERS] = {[CLASSIFIER_DROPPED_ADVERTISED] = 5};
+	struct port_counters port = {.ring_drops = 3};
+	struct asked q = asked_new();
+
+	q.view.classifier = classifier;
+	q.view.punt_port = &port;
+	q.view.messages = messages;
+	q.view.message_count = 1;
+	say_service(&q, 1, "sm");
+	ask(&q, SHOW_COUNTERS);
+	ck_assert_uint_eq(find_counter(q.reply, "messages", "wildcard-updates")->value, 1);
+	ck_assert_uint_eq(find_counter(q.reply, "message-drops", "truncated")->value, 17);
+	ck_assert_uint_eq(find_counter(q.reply, "drops", "advertised-unmatched")->value, 5);
+	ck_assert_uint_eq(find_counter(q.reply, "drops", "punt-port-ring")->value, 3);
+	ck_assert_uint_eq(find_counter(q.reply, "wildcards", "stored")->value, 1);
+	for (size_t i = 0; i < q.reply->n_counters; i++)
+		for (size_t k = 0; k < i; k++)
+			ck_assert_msg(strcmp(q.reply->counters[i]->name, q.reply->counters[k]->name) != 0 ||
+					      strcmp(q.reply->counters[i]->group, q.reply->counters[k]->group) != 0,
+				      "%s %s is there twice", q.reply->counters[i]->group, q.reply->counters[i]->name);
+	asked_free(&q);
+}
+END_TEST
+
+START_TEST(test_FIX_4_counters_per_forward_address)
+{
+	struct asked q = asked_new();
+	size_t rows = 0;
+	uint64_t cursor = 0;
+
+	say_service(&q, 1, "sm");
+	for (uint16_t i = 0; i < 5; i++) {
+		struct flow_key k = bed_client((uint16_t)(4000 + i));
+		struct wire_msg m = bed_fixed(&k, 30);
+		char server[32];
+
+		snprintf(server, sizeof(server), "10.0.20.%u", 11u + i);
+		bed_dispatch(&m, server);
+		m.fixed.flags |= WIRE_FLAG_INFORMATION;
+		bed_message(q.b, 1, &m);
+		bed_packet(q.b, &k, ACK, 100);
+	}
+	do {
+		ck_assert_ptr_null(ask_page(&q, TURNOUT__REQUEST__WHAT_SHOW_COUNTERS, cursor, 4));
+		for (size_t i = 0; i < q.reply->n_counters; i++)
+			if (!strcmp(q.reply->counters[i]->group, "forward-bytes")) {
+				ck_assert_uint_eq(q.reply->counters[i]->value, 140);
+				rows++;
+			}
+		ck_assert_uint_ne(q.reply->next, cursor == 0 ? UINT64_MAX : cursor);
+		cursor = q.reply->next;
+	} while (cursor != 0);
+	ck_assert_uint_eq(rows, 5);
+	asked_free(&q);
+}
+END_TEST
+
+START_TEST(test_ARCH_7_agent_version_interfaces)
+{
+	static const struct admin_interface interfaces[] = {{"eth0", "up", 4, 10, 20}, {"eth1", "absent", 0, 0, 0}};
+	struct asked q = asked_new();
+
+	q.view.name = "r1";
+	q.view.identity = 0x101;
+	q.view.incarnation = 0xabc;
+	q.view.addr = bed_addr("fd00::1");
+	q.view.port = 7510;
+	q.view.started_ms = q.b->now_ms - 5500;
+	q.view.interfaces = interfaces;
+	q.view.interface_count = 2;
+	ask(&q, SHOW_AGENTS);
+	ck_assert_uint_eq(q.reply->n_agents, 1);
+	ck_assert_str_eq(q.reply->agents[0]->name, "r1");
+	ck_assert_str_eq(q.reply->agents[0]->identity, "0x101");
+	ck_assert_str_eq(q.reply->agents[0]->address, "[fd00::1]:7510");
+	ck_assert_str_eq(q.reply->agents[0]->state, "self");
+	ask(&q, VERSION);
+	ck_assert_str_eq(q.reply->version->program, "fad");
+	ck_assert_str_eq(q.reply->version->incarnation, "0xabc");
+	ck_assert_uint_eq(q.reply->version->uptime_s, 5);
+	ask(&q, SHOW_INTERFACES);
+	ck_assert_uint_eq(q.reply->n_interfaces, 2);
+	ck_assert_str_eq(q.reply->interfaces[0]->name, "eth0");
+	ck_assert_uint_eq(q.reply->interfaces[0]->passed, 20);
+	ck_assert_str_eq(q.reply->interfaces[1]->state, "absent");
+	ck_assert_str_eq(ask_page(&q, TURNOUT__REQUEST__WHAT_SHOW_SERVICES, 0, 0), BUS_NOT_KNOWN);
+	ck_assert_str_eq(ask_page(&q, TURNOUT__REQUEST__WHAT__NOT_SET, 0, 0), BUS_NOT_KNOWN);
+	asked_free(&q);
+}
+END_TEST
+
+static void add_tests(TCase *tc)
+{
+	tcase_add_test(tc, test_FA_4_listings_name_the_manager);
+	tcase_add_test(tc, test_ARCH_7_silent_manager_is_called_silent);
+	tcase_add_test(tc, test_ARCH_7_wildcard_row);
+	tcase_add_test(tc, test_ARCH_7_affinity_row);
+	tcase_add_test(tc, test_ARCH_7_long_listing_in_pages);
+	tcase_add_test(tc, test_ARCH_7_pages_while_flows_come_and_go);
+	tcase_add_test(tc, test_ARCH_7_wildcards_in_pages);
+	tcase_add_test(tc, test_ACT_3_advertised_set_has_a_version);
+	tcase_add_test(tc, test_MSG_4_counters_of_all_parts);
+	tcase_add_test(tc, test_FIX_4_counters_per_forward_address);
+	tcase_add_test(tc, test_ARCH_7_agent_version_interfaces);
+}
+
+int main(void)
+{
+	return bed_main("fad admin", add_tests);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The running agent: the engine wired to the world.  main.c opens and closes
+ * the parts, agent_io.c carries packets, messages and time between them,
+ * agent_links_io.c keeps the classifier where the interfaces are.
+ *
+ * Must not know what affinities do.
+ */
+#ifndef TURNOUT_FAD_AGENT_H
+#define TURNOUT_FAD_AGENT_H
+
+#include <net/if.h>
+
+#include "fad/admin.h"
+#include "fad/classifier_io.h"
+#include "fad/config.h"
+#include "fad/netlink_io.h"
+#include "fad/port_io.h"
+#include "lib/bus.h"
+
+#define AGENT_FORWARD_BUCKETS 1024
+
+/* A configured data interface. */
+struct agent_interface {
+	const char *name; /* the configuration's */
+	bool drop_unmatched;
+	bool present, up, ethernet;
+	bool attached;
+	uint32_t ifindex; /* while present */
+};
+
+struct agent_forward; /* a next hop in use, agent_io.c */
+
+struct agent {
+	sd_event *loop;
+	struct fad_conf conf;
+	char name[WIRE_MAX_NAME + 1]; /* as configured, or the host's */
+	uint64_t identity;
+	uint64_t started_ms;
+
+	int lock;           /* of the run directory; -1: none */
+	int namespace_lock; /* of the network namespace; -1: none */
+	struct port *port;
+	struct classifier *classifier;
+	struct netlink *netlink;
+	struct endpoint *endpoint;
+	struct engine *engine;
+	struct bus_server *bus; /* NULL before it is open and after it is closed */
+	struct admin *admin;
+
+	struct agent_interface *interfaces;
+	size_t interface_count;
+	bool links_known; /* what comes now is news */
+	bool taking_over; /* from a former agent's filters: see agent_take_over() */
+
+	struct agent_forward *forwards[AGENT_FORWARD_BUCKETS];
+	sd_event_source *tick;
+	uint64_t ticks;
+};
+
+/* agent_io.c */
+extern const struct engine_out agent_engine_out;
+extern const struct endpoint_handler agent_endpoint_handler;
+extern const struct port_handler agent_port_handler;
+/* Handlers of lib/bus.h; ctx: struct agent. */
+const char *agent_request(void *ctx, const Turnout__Request *request, Turnout__Reply *reply);
+void agent_release(void *ctx, Turnout__Reply *reply);
+/* Hello to everybody, and from then on all that time brings.  A negative errno on failure. */
+int agent_start(struct agent *a);
+/*
+ * If a former agent was killed, its filters still send up what its affinities match.  The kernel would route that
+ * untranslated, and clients would reset their connections: so before its filters are replaced, wait until the managers
+ * have said again what they want, for a moment at most.  What comes up meanwhile is dropped, and sent again by TCP.
+ */
+void agent_take_over(struct agent *a);
+/* Own control endpoints and groups are never matched (FA-8). */
+void agent_protect_control(struct agent *a);
+void agent_forget_forwards(struct agent *a);
+
+/* agent_links_io.c */
+extern const struct netlink_handler agent_netlink_handler;
+bool agent_links_new(struct agent *a); /* false: out of memory */
+/* After netlink_open(): are all interfaces there?  An enum exitcode, after one line for each that is not. */
+int agent_links_check(struct agent *a);
+/* Has one of them a filter that a former agent left? */
+bool agent_links_former(const struct agent *a);
+/* Attach to all.  An enum exitcode, after one line. */
+int agent_links_attach(struct agent *a);
+/* Try again what could not be attached. */
+void agent_links_retry(struct agent *a);
+/* Packets go the kernel's way from here on. */
+void agent_links_detach(struct agent *a);
+
+#endif

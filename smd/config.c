@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * smd's configuration: the tables for lib/conf.h and the checks that need more
+ * than one field.  Must not know what services do.
+ */
+#include "smd/config.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+#include "smd/balancer.h"
+
+#define SECOND 1000u
+#define HOUR   (3600u * SECOND)
+
+/* ---- tables ---- */
+
+static const struct conf_choice check_types[] = {{"tcp", CHECK_TCP}, {"none", CHECK_NONE}, {NULL, 0}};
+static const struct conf_choice protocols[] = {{"tcp", IPPROTO_TCP}, {"udp", IPPROTO_UDP}, {NULL, 0}};
+static const struct conf_choice methods[] = {
+	{"maglev", BALANCER_MAGLEV}, {"round-robin", BALANCER_ROUND_ROBIN}, {NULL, 0}};
+static const struct conf_choice shutdowns[] = {{"withdraw", SHUTDOWN_WITHDRAW}, {"keep", SHUTDOWN_KEEP}, {NULL, 0}};
+
+#define AT(type, member) .offset = offsetof(struct type, member)
+
+static bool check_check(struct conf *c, const struct conf_node *node, void *obj);
+static bool check_server(struct conf *c, const struct conf_node *node, void *obj);
+static bool check_service(struct conf *c, const struct conf_node *node, void *obj);
+static bool check_root(struct conf *c, const struct conf_node *node, void *obj);
+
+static const struct conf_field check_fields[] = {
+	{.name = "type", .kind = CONF_ENUM, AT(check_conf, type), .choices = check_types},
+	{.name = "port", .kind = CONF_U16, AT(check_conf, port), .min = 1, .max = 65535},
+	{.name = "interval",
+	 .kind = CONF_DURATION,
+	 AT(check_conf, interval),
+	 .min = 100,
+	 .max = HOUR,
+	 .fallback = "1s"},
+	{.name = "timeout",
+	 .kind = CONF_DURATION,
+	 AT(check_conf, timeout),
+	 .min = 10,
+	 .max = 60 * SECOND,
+	 .fallback = "500ms"},
+	{.name = "rise", .kind = CONF_U32, AT(check_conf, rise), .min = 1, .max = 1000, .fallback = "2"},
+	{.name = "fall", .kind = CONF_U32, AT(check_conf, fall), .min = 1, .max = 1000, .fallback = "2"},
+	{.name = NULL},
+};
+static const struct conf_mapping check_mapping = {.name = "check", .fields = check_fields, .check = check_check};
+
+static const struct conf_field server_fields[] = {
+	{.name = "name", .kind = CONF_STRING, AT(server_conf, name), .required = true, .min = 1, .max = 63},
+	{.name = "address",
+	 .kind = CONF_LIST,
+	 AT(server_conf, addresses),
+	 .required = true,
+	 .min = 1,
+	 .max = 2,
+	 .item = CONF_ADDR,
+	 .item_size = sizeof(struct addr)},
+	{.name = "port", .kind = CONF_U16, AT(server_conf, port), .min = 1, .max = 65535},
+	{.name = "weight", .kind = CONF_U32, AT(server_conf, weight), .min = 1, .max = 1000, .fallback = "1"},
+	{.name = "check-address",
+	 .kind = CONF_LIST,
+	 AT(server_conf, check_addresses),
+	 .max = 2,
+	 .item = CONF_ADDR,
+	 .item_size = sizeof(struct addr)},
+	{.name = NULL},
+};
+static const struct conf_mapping server_mapping = {.name = "server", .fields = server_fields, .check = check_server};
+
+static const struct conf_field service_fields[] = {
+	{.name = "name", .kind = CONF_STRING, AT(service_conf, name), .required = true, .min = 1, .max = 63},
+	{.name = "vip",
+	 .kind = CONF_LIST,
+	 AT(service_conf, vips),
+	 .required = true,
+	 .min = 1,
+	 .max = CONFIG_MAX_VIPS,
+	 .item = CONF_ADDR,
+	 .item_size = sizeof(struct addr)},
+	{.name = "protocol", .kind = CONF_ENUM, AT(service_conf, protocol), .choices = protocols, .fallback = "tcp"},
+	{.name = "port", .kind = CONF_U16, AT(service_conf, port), .required = true, .min = 1, .max = 65535},
+	{.name = "method", .kind = CONF_ENUM, AT(service_conf, method), .choices = methods, .fallback = "maglev"},
+	{.name = "affinity-ttl",
+	 .kind = CONF_DURATION,
+	 AT(service_conf, affinity_ttl),
+	 .min = 2 * SECOND,
+	 .max = 24 * HOUR,
+	 .fallback = "60s"},
+	{.name = "precedence", .kind = CONF_U32, AT(service_conf, precedence), .max = UINT32_MAX, .fallback = "100"},
+	{.name = "servers",
+	 .kind = CONF_LIST,
+	 AT(service_conf, servers),
+	 .required = true,
+	 .min = 1,
+	 .max = CONFIG_MAX_SERVERS,
+	 .item = CONF_MAP,
+	 .sub = &server_mapping,
+	 .item_size = sizeof(struct server_conf)},
+	{.name = "check", .kind = CONF_MAP, AT(service_conf, check), .sub = &check_mapping},
+	{.name = NULL},
+};
+static const struct conf_mapping service_mapping = {
+	.name = "service", .fields = service_fields, .check = check_service};
+
+static const struct conf_field limits_fields[] = {
+	{.name = "flows", .kind = CONF_U32, AT(limits_conf, flows), .min = 1, .max = 100000000, .fallback = "4000000"},
+	{.name = "agents", .kind = CONF_U32, AT(limits_conf, agents), .min = 1, .max = 4096, .fallback = "4096"},
+	{.name = NULL},
+};
+static const struct conf_mapping limits_mapping = {.name = "limits", .fields = limits_fields};
+
+static const struct conf_field root_fields[] = {
+	{.name = "name", .kind = CONF_STRING, AT(smd_conf, name), .min = 1, .max = WIRE_MAX_NAME},
+	{.name = "identity", .kind = CONF_U64, AT(smd_conf, identity), .required = true, .min = 1, .max = UINT64_MAX},
+	{.name = "control", .kind = CONF_MAP, AT(smd_conf, control), .required = true, .sub = &endpoint_conf_mapping},
+	{.name = "security", .kind = CONF_MAP, AT(smd_conf, security), .sub = &security_conf_mapping},
+	{.name = "services",
+	 .kind = CONF_LIST,
+	 AT(smd_conf, services),
+	 .required = true,
+	 .min = 1,
+	 .max = CONFIG_MAX_SERVICES,
+	 .item = CONF_MAP,
+	 .sub = &service_mapping,
+	 .item_size = sizeof(struct service_conf)},
+	{.name = "wildcard-ttl",
+	 .kind = CONF_DURATION,
+	 AT(smd_conf, wildcard_ttl),
+	 .min = 3 * SECOND,
+	 .max = HOUR,
+	 .fallback = "30s"},
+	{.name = "flow-ttl",
+	 .kind = CONF_DURATION,
+	 AT(smd_conf, flow_ttl),
+	 .min = SECOND,
+	 .max = 24 * HOUR,
+	 .fallback = "300s"},
+	{.name = "shutdown", .kind = CONF_ENUM, AT(smd_conf, shutdown), .choices = shutdowns, .fallback = "withdraw"},
+	{.name = "limits", .kind = CONF_MAP, AT(smd_conf, limits), .sub = &limits_mapping},
+	{.name = NULL},
+};
+static const struct conf_mapping root_mapping = {.name = "smd", .fields = root_fields, .check = check_root};
+
+/* ---- checks ---- */
+
+static const struct addr *address(const struct conf_list *list, size_t i)
+{
+	return &((const struct addr *)list->items)[i];
+}
+
+const struct addr *smd_config_address(const struct conf_list *addresses, uint8_t family)
+{
+	for (size_t i = 0; i < addresses->count; i++)
+		if (address(addresses, i)->family == family)
+			return address(addresses, i);
+	return NULL;
+}
+
+enum config_check_type smd_config_check_type(const struct service_conf *s)
+{
+	if (s->check.type != CHECK_AUTO)
+		return s->check.type;
+	return s->protocol == IPPROTO_TCP || s->check.port ? CHECK_TCP : CHECK_NONE;
+}
+
+/* Could this be the address of one host?  Refuses unspecified, multicast, broadcast. */
+static bool usable(struct conf *c, const struct conf_node *node, const char *field, const struct addr *a)
+{
+	static const uint8_t all_ones[4] = {255, 255, 255, 255};
+	bool multicast = a->family == 4 ? a->b[0] >> 4 == 14 : a->b[0] == 0xff;
+	char text[ADDR_STRLEN];
+
+	if (!addr_is_zero(a) && !multicast && (a->family != 4 || memcmp(a->b, all_ones, 4) != 0))
+		return true;
+	conf_error(c, node, field, "%s is not the address of a host", addr_print(a, text));
+	return false;
+}
+
+static bool one_of_each_family(struct conf *c, const struct conf_node *node, const char *field,
+			       const struct conf_list *list)
+{
+	bool ok = true;
+
+	for (size_t i = 0; i < list->count; i++)
+		ok &= usable(c, conf_item_node(node, field, i), NULL, address(list, i));
+	if (list->count == 2 && address(list, 0)->family == address(list, 1)->family) {
+		conf_error(c, conf_item_node(node, field, 1), NULL,
+			   "a second address of the same family; give one IPv4 and one IPv6 address at most");
+		ok = false;
+	}
+	return ok;
+}
+
+static bool check_check(struct conf *c, const struct conf_node *node, void *obj)
+{
+	const struct check_conf *k = obj;
+
+	if (k->timeout <= k->interval)
+		return true;
+	conf_error(c, conf_field_node(node, "timeout"), NULL, "%ums is longer than the interval, %ums", k->timeout,
+		   k->interval);
+	return false;
+}
+
+static bool check_server(struct conf *c, const struct conf_node *node, void *obj)
+{
+	const struct server_conf *s = obj;
+	bool ok = one_of_each_family(c, node, "address", &s->addresses);
+
+	return one_of_each_family(c, node, "check-address", &s->check_addresses) && ok;
+}
+
+static bool has_family(const struct service_conf *s, uint8_t family)
+{
+	for (size_t i = 0; i < s->servers.count; i++)
+		if (smd_config_address(&smd_config_server(s, i)->addresses, family))
+			return true;
+	return false;
+}
+
+static bool check_vips(struct conf *c, const struct conf_node *node, const struct service_conf *s)
+{
+	bool ok = true;
+
+	for (size_t i = 0; i < s->vips.count; i++) {
+		const struct addr *vip = address(&s->vips, i);
+		const struct conf_node *at = conf_item_node(node, "vip", i);
+
+		ok &= usable(c, at, NULL, vip);
+		if (!has_family(s, vip->family)) {
+			conf_error(c, at, NULL, "an IPv%u VIP, but no server has an IPv%u address", vip->family,
+				   vip->family);
+			ok = false;
+		}
+	}
+	return ok;
+}
+
+static bool check_server_in_service(struct conf *c, const struct conf_node *node, const struct service_conf *s,
+				    size_t n)
+{
+	const struct server_conf *server = smd_config_server(s, n);
+	const struct conf_node *at = conf_item_node(node, "servers", n);
+	bool ok = true;
+
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(smd_config_server(s, i)->name, server->name)) {
+			conf_error(c, conf_field_node(at, "name"), NULL, "server '%s' is there already", server->name);
+			ok = false;
+		}
+	for (size_t i = 0; i < server->addresses.count; i++) {
+		const struct addr *a = address(&server->addresses, i);
+		const struct conf_node *item = conf_item_node(at, "address", i);
+
+		if (!smd_config_address(&s->vips, a->family)) {
+			conf_error(c, item, NULL, "an IPv%u address, but the service has no IPv%u VIP", a->family,
+				   a->family);
+			ok = false;
+		}
+	}
+	return ok;
+}
+
+/* Two servers of a service at one address and port would have one reverse key. */
+static bool check_distinct(struct conf *c, const struct conf_node *node, const struct service_conf *s, size_t n)
+{
+	const struct server_conf *b = smd_config_server(s, n);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct server_conf *a = smd_config_server(s, i);
+
+		for (size_t j = 0; j < b->addresses.count; j++) {
+			const struct addr *mine = address(&b->addresses, j);
+			const struct addr *other = smd_config_address(&a->addresses, mine->family);
+			bool same_port = (a->port ? a->port : s->port) == (b->port ? b->port : s->port);
+
+			if (!other || !same_port || !addr_equal(other, mine))
+				continue;
+			conf_error(c, conf_item_node(conf_item_node(node, "servers", n), "address", j), NULL,
+				   "server '%s' has this address and port already", a->name);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool check_service(struct conf *c, const struct conf_node *node, void *obj)
+{
+	const struct service_conf *s = obj;
+	bool ok = check_vips(c, node, s);
+
+	for (size_t i = 0; i < s->servers.count; i++) {
+		ok &= check_server_in_service(c, node, s, i);
+		ok &= check_distinct(c, node, s, i);
+	}
+	return ok;
+}
+
+/* VIP i of service b against all VIPs before it. */
+static bool check_vip_unique(struct conf *c, const struct conf_node *item, const struct smd_conf *conf, size_t n,
+			     size_t i)
+{
+	const struct service_conf *b = smd_config_service(conf, n);
+	const struct addr *vip = address(&b->vips, i);
+	char text[ENDPOINT_STRLEN];
+
+	for (size_t k = 0; k <= n; k++) {
+		const struct service_conf *a = smd_config_service(conf, k);
+		size_t end = k == n ? i : a->vips.count;
+
+		if (a->port != b->port || a->protocol != b->protocol)
+			continue;
+		for (size_t j = 0; j < end; j++)
+			if (addr_equal(address(&a->vips, j), vip)) {
+				conf_error(c, item, NULL, "%s, %s is used by service '%s' already",
+					   endpoint_print(vip, b->port, text),
+					   b->protocol == IPPROTO_TCP ? "tcp" : "udp", a->name);
+				return false;
+			}
+	}
+	return true;
+}
+
+static bool check_vip_no_server(struct conf *c, const struct conf_node *item, const struct smd_conf *conf,
+				const struct addr *vip)
+{
+	for (size_t k = 0; k < conf->services.count; k++) {
+		const struct service_conf *s = smd_config_service(conf, k);
+
+		for (size_t i = 0; i < s->servers.count; i++) {
+			const struct server_conf *server = smd_config_server(s, i);
+			const struct addr *a = smd_config_address(&server->addresses, vip->family);
+
+			if (a && addr_equal(a, vip)) {
+				conf_error(c, item, NULL,
+					   "this is the address of server '%s'; a VIP must not be on any server's "
+					   "own address",
+					   server->name);
+				return false;
+			}
+		}
+	}
+	return true;
+}
+
+static bool check_name(struct conf *c, const struct conf_node *node, const char *name)
+{
+	for (const char *p = name; p && *p; p++)
+		if (*p < 0x20 || *p > 0x7e) {
+			conf_error(c, conf_field_node(node, "name"), NULL,
+				   "only printable ASCII characters are allowed");
+			return false;
+		}
+	return true;
+}
+
+static bool check_root(struct conf *c, const struct conf_node *node, void *obj)
+{
+	const struct smd_conf *conf = obj;
+	bool ok = check_name(c, node, conf->name);
+
+	for (size_t n = 0; n < conf->services.count; n++) {
+		const struct service_conf *s = smd_config_service(conf, n);
+		const struct conf_node *at = conf_item_node(node, "services", n);
+
+		for (size_t i = 0; i < n; i++)
+			if (!strcmp(smd_config_service(conf, i)->name, s->name)) {
+				conf_error(c, conf_field_node(at, "name"), NULL, "service '%s' is there already",
+					   s->name);
+				ok = false;
+			}
+		for (size_t i = 0; i < s->vips.count; i++) {
+			const struct conf_node *item = conf_item_node(at, "vip", i);
+
+			ok &= check_vip_unique(c, item, conf, n, i);
+			ok &= check_vip_no_server(c, item, conf, address(&s->vips, i));
+		}
+	}
+	return ok;
+}
+
+/* ---- loading ---- */
+
+bool smd_config_load(const char *path, struct smd_conf *conf)
+{
+	memset(conf, 0, sizeof(*conf));
+	return conf_load(path, &root_mapping, sizeof(*conf), conf);
+}
+
+bool smd_config_load_text(const char *name, const char *text, struct smd_conf *conf, char *errors, size_t errors_size)
+{
+	memset(conf, 0, sizeof(*conf));
+	return conf_load_text(name, text, strlen(text), &root_mapping, sizeof(*conf), conf, errors, errors_size);
+}
+
+void smd_config_free(struct smd_conf *conf)
+{
+	conf_free(&root_mapping, sizeof(*conf), conf);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * smd's configuration: the YAML file as plain structs, checked for what the
+ * fields mean together.  docs/configuration.md and docs/smd.md describe it.
+ *
+ * Pure but for reading the one file; must not know what services do.
+ */
+#ifndef TURNOUT_SMD_CONFIG_H
+#define TURNOUT_SMD_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/conf.h"
+#include "lib/endpoint_io.h"
+
+#define CONFIG_MAX_SERVICES 1024
+#define CONFIG_MAX_VIPS     64 /* a service */
+#define CONFIG_MAX_SERVERS  512
+
+enum config_check_type {
+	CHECK_AUTO, /* as the service: tcp for tcp; for udp none, or tcp when check.port is given */
+	CHECK_TCP,
+	CHECK_NONE,
+};
+
+enum config_shutdown { SHUTDOWN_WITHDRAW, SHUTDOWN_KEEP };
+
+struct check_conf {
+	int type;                   /* enum config_check_type */
+	uint16_t port;              /* 0: the server's */
+	uint32_t interval, timeout; /* ms */
+	uint32_t rise, fall;
+};
+
+struct server_conf {
+	char *name;
+	struct conf_list addresses; /* struct addr, at most one of each family */
+	uint16_t port;              /* 0: the service's */
+	uint32_t weight;
+	struct conf_list check_addresses; /* struct addr, at most one of each family */
+};
+
+struct service_conf {
+	char *name;
+	struct conf_list vips; /* struct addr */
+	int protocol;          /* IPPROTO_TCP or IPPROTO_UDP */
+	uint16_t port;
+	int method;            /* enum balancer_method */
+	uint32_t affinity_ttl; /* ms, rounded up to whole seconds on the wire */
+	uint32_t precedence;
+	struct conf_list servers; /* struct server_conf */
+	struct check_conf check;
+};
+
+struct limits_conf {
+	uint32_t flows;
+	uint32_t agents;
+};
+
+struct smd_conf {
+	char *name; /* NULL: the host's */
+	uint64_t identity;
+	struct endpoint_conf control;
+	struct security_conf security;
+	struct conf_list services; /* struct service_conf */
+	uint32_t wildcard_ttl;     /* ms, likewise rounded up */
+	uint32_t flow_ttl;         /* ms */
+	int shutdown;              /* enum config_shutdown */
+	struct limits_conf limits;
+};
+
+/* Errors go to standard error.  False: refused, *conf is zero. */
+bool smd_config_load(const char *path, struct smd_conf *conf);
+/* From memory, errors into the buffer; for tests. */
+bool smd_config_load_text(const char *name, const char *text, struct smd_conf *conf, char *errors, size_t errors_size);
+void smd_config_free(struct smd_conf *conf);
+
+static inline const struct service_conf *smd_config_service(const struct smd_conf *conf, size_t i)
+{
+	return &((const struct service_conf *)conf->services.items)[i];
+}
+
+static inline const struct server_conf *smd_config_server(const struct service_conf *s, size_t i)
+{
+	return &((const struct server_conf *)s->servers.items)[i];
+}
+
+/* The list's address of this family, NULL if it has none. */
+const struct addr *smd_config_address(const struct conf_list *addresses, uint8_t family);
+/* What enum config_check_type the service's check comes to: CHECK_TCP or CHECK_NONE. */
+enum config_check_type smd_config_check_type(const struct service_conf *s);
+
+#endif

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Tests of the configuration: the example files are good, defaults are as
+ * documented, and each mistake is named with its place and what is allowed.
+ */
+#include "smd/config.h"
+
+#include <check.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "smd/balancer.h"
+
+#define HEAD "identity: 0x201\ncontrol: {address: 10.77.0.11}\n"
+
+static void load(const char *text, struct smd_conf *conf)
+{
+	char errors[2048] = "";
+
+	ck_assert_msg(smd_config_load_text("smd.yaml", text, conf, errors, sizeof(errors)), "%s", errors);
+}
+
+/* Refused with exactly these errors; without the file's name, a newline after each. */
+static void refused(const char *text, const char *expected)
+{
+	char errors[4096] = "", all[4096] = "";
+	struct smd_conf conf, zero;
+	char *rest = errors;
+
+	memset(&zero, 0, sizeof(zero));
+	ck_assert(!smd_config_load_text("smd.yaml", text, &conf, errors, sizeof(errors)));
+	for (char *line; (line = strsep(&rest, "\n"));) {
+		if (!*line)
+			continue;
+		ck_assert_msg(!strncmp(line, "smd.yaml:", 9), "%s", line);
+		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s\n", line + 9);
+	}
+	ck_assert_str_eq(all, expected);
+	ck_assert_mem_eq(&conf, &zero, sizeof(conf));
+}
+
+START_TEST(test_example_files_are_good_ARCH_7)
+{
+	static const char *const files[] = {"smd/smd.example.yaml", "docs/examples/smd.yaml"};
+	struct smd_conf conf;
+	struct addr a;
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		const struct service_conf *s;
+
+		ck_assert_msg(smd_config_load(files[i], &conf), "%s is refused (tests run at the top of the tree)",
+			      files[i]);
+		s = smd_config_service(&conf, 0);
+		ck_assert_str_eq(s->name, "web");
+		ck_assert_uint_eq(s->vips.count, 2);
+		ck_assert_uint_eq(s->servers.count, 3);
+		ck_assert_uint_eq(smd_config_server(s, 2)->weight, 2);
+		ck_assert_ptr_nonnull(smd_config_address(&smd_config_server(s, 0)->addresses, 4));
+		ck_assert_ptr_nonnull(smd_config_address(&smd_config_server(s, 0)->addresses, 6));
+		ck_assert(addr_parse("203.0.113.10", &a));
+		ck_assert(addr_equal(smd_config_address(&s->vips, 4), &a));
+		smd_config_free(&conf);
+	}
+}
+END_TEST
+
+START_TEST(test_defaults_are_as_documented)
+{
+	struct smd_conf conf;
+	const struct service_conf *s;
+
+	load(HEAD
+	     "services:\n"
+	     "  - {name: web, vip: 203.0.113.10, port: 80, servers: [{name: a, address: 10.0.20.11}]}\n"
+	     "  - {name: dns, vip: 203.0.113.10, port: 53, protocol: udp, servers: [{name: a, address: 10.0.20.11}]}\n",
+	     &conf);
+	s = smd_config_service(&conf, 0);
+	ck_assert_ptr_null(conf.name);
+	ck_assert_uint_eq(conf.control.port, 7510);
+	ck_assert_uint_eq(conf.wildcard_ttl, 30000);
+	ck_assert_uint_eq(conf.flow_ttl, 300000);
+	ck_assert_uint_eq(conf.limits.flows, 4000000);
+	ck_assert_uint_eq(conf.limits.agents, 4096);
+	ck_assert_int_eq(conf.shutdown, SHUTDOWN_WITHDRAW);
+	ck_assert_int_eq(s->protocol, IPPROTO_TCP);
+	ck_assert_int_eq(s->method, BALANCER_MAGLEV);
+	ck_assert_uint_eq(s->affinity_ttl, 60000);
+	ck_assert_uint_eq(s->precedence, 100);
+	ck_assert_uint_eq(s->check.interval, 1000);
+	ck_assert_uint_eq(s->check.timeout, 500);
+	ck_assert_uint_eq(s->check.rise, 2);
+	ck_assert_uint_eq(s->check.fall, 2);
+	ck_assert_uint_eq(smd_config_server(s, 0)->weight, 1);
+	ck_assert_int_eq(smd_config_check_type(s), CHECK_TCP);
+	ck_assert_int_eq(smd_config_check_type(smd_config_service(&conf, 1)), CHECK_NONE);
+	smd_config_free(&conf);
+}
+END_TEST
+
+START_TEST(test_missing_and_unknown_fields)
+{
+	refused("name: sm1\n", "1:1: identity: is missing\n"
+			       "1:1: control: is missing\n"
+			       "1:1: services: is missing\n");
+	refused(HEAD "services:\n"
+		     "  - name: web\n"
+		     "    vipp: 203.0.113.10\n"
+		     "    port: 80\n"
+		     "    servers: [{name: a, address: 10.0.20.11}]\n",
+		"4:5: services[0].vip: is missing\n"
+		"5:5: services[0].vipp: unknown field; did you mean 'vip'?\n");
+}
+END_TEST
+
+START_TEST(test_values_out_of_range)
+{
+	refused(HEAD "services:\n"
+		     "  - name: web\n"
+		     "    vip: 203.0.113.300\n"
+		     "    port: 70000\n"
+		     "    method: random\n"
+		     "    affinity-ttl: 1s\n"
+		     "    servers: [{name: a, address: 10.0.20.11, weight: 0}]\n",
+		"5:10: services[0].vip: '203.0.113.300' is not allowed; takes an IPv4 or IPv6 address\n"
+		"6:11: services[0].port: '70000' is not allowed; takes a number from 1 to 65535\n"
+		"7:13: services[0].method: 'random' is not allowed; takes maglev or round-robin\n"
+		"8:19: services[0].affinity-ttl: '1s' is not allowed; takes a duration such as 250ms, 10s, 5m or 1h, "
+		"from 2s to 24h\n"
+		"9:54: services[0].servers[0].weight: '0' is not allowed; takes a number from 1 to 1000\n");
+}
+END_TEST
+
+START_TEST(test_addresses_that_cannot_serve)
+{
+	refused(HEAD "services:\n"
+		     "  - name: web\n"
+		     "    vip: [224.0.0.1, \"2001:db8::1\", 203.0.113.10]\n"
+		     "    port: 80\n"
+		     "    servers:\n"
+		     "      - {name: a, address: [10.0.20.11, 10.0.20.12]}\n"
+		     "      - {name: b, address: 0.0.0.0}\n",
+		"8:41: services[0].servers[0].address[1]: a second address of the same family; give one IPv4 and one "
+		"IPv6 address at most\n"
+		"9:28: services[0].servers[1].address: 0.0.0.0 is not the address of a host\n");
+	refused(HEAD "services:\n"
+		     "  - name: web\n"
+		     "    vip: [\"2001:db8::1\", 203.0.113.10]\n"
+		     "    port: 80\n"
+		     "    servers:\n"
+		     "      - {name: a, address: 10.0.20.11}\n"
+		     "  - name: web4\n"
+		     "    vip: 203.0.113.11\n"
+		     "    port: 80\n"
+		     "    servers:\n"
+		     "      - {name: a, address: [10.0.20.11, \"fd00:20::11\"]}\n",
+		"5:11: services[0].vip[0]: an IPv6 VIP, but no server has an IPv6 address\n"
+		"13:41: services[1].servers[0].address[1]: an IPv6 address, but the service has no IPv6 VIP\n");
+}
+END_TEST
+
+START_TEST(test_addresses_that_are_no_hosts)
+{
+	refused(HEAD "services:\n"
+		     "  - name: web\n"
+		     "    vip: [224.0.0.1, 255.255.255.255, \"ff02::1\"]\n"
+		     "    port: 80\n"
+		     "    servers: [{name: a, address: [10.0.20.11, \"fd00::1\"]}]\n",
+		"5:11: services[0].vip[0]: 224.0.0.1 is not the address of a host\n"
+		"5:22: services[0].vip[1]: 255.255.255.255 is not the address of a host\n"
+		"5:39: services[0].vip[2]: ff02::1 is not the address of a host\n");
+	refused(HEAD "services:\n"
+		     "  - name: web\n"
+		     "    vip: 203.0.113.10\n"
+		     "    port: 80\n"
+		     "    servers: [{name: a, address: 10.0.20.11, check-address: [10.0.0.1, 10.0.0.2]}]\n",
+		"7:72: services[0].servers[0].check-address[1]: a second address of the same family; give one IPv4 and "
+		"one "
+		"IPv6 address at most\n");
+}
+END_TEST
+
+START_TEST(test_what_must_be_unique)
+{
+	refused(HEAD "services:\n"
+		     "  - name: web\n"
+		     "    vip: [203.0.113.10, 203.0.113.10]\n"
+		     "    port: 80\n"
+		     "    servers:\n"
+		     "      - {name: a, address: 10.0.20.11}\n"
+		     "      - {name: a, address: 10.0.20.12}\n"
+		     "      - {name: c, address: 10.0.20.11}\n",
+		"9:16: services[0].servers[1].name: server 'a' is there already\n"
+		"10:28: services[0].servers[2].address: server 'a' has this address and port already\n");
+	refused(HEAD "services:\n"
+		     "  - {name: web, vip: 203.0.113.10, port: 80, servers: [{name: a, address: 10.0.20.11}]}\n"
+		     "  - {name: web, vip: 203.0.113.10, port: 80, servers: [{name: a, address: 203.0.113.10}]}\n",
+		"4:22: services[0].vip: this is the address of server 'a'; a VIP must not be on any server's own "
+		"address\n"
+		"5:12: services[1].name: service 'web' is there already\n"
+		"5:22: services[1].vip: 203.0.113.10:80, tcp is used by service 'web' already\n"
+		"5:22: services[1].vip: this is the address of server 'a'; a VIP must not be on any server's own "
+		"address\n");
+}
+END_TEST
+
+START_TEST(test_check_longer_than_its_interval)
+{
+	refused(HEAD "services:\n"
+		     "  - name: web\n"
+		     "    vip: 203.0.113.10\n"
+		     "    port: 80\n"
+		     "    servers: [{name: a, address: 10.0.20.11}]\n"
+		     "    check:\n"
+		     "      interval: 500ms\n"
+		     "      timeout: 1s\n",
+		"10:16: services[0].check.timeout: 1000ms is longer than the interval, 500ms\n");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("config");
+	TCase *tc = tcase_create("config");
+	SRunner *sr;
+	int failed;
+
+	tcase_add_test(tc, test_example_files_are_good_ARCH_7);
+	tcase_add_test(tc, test_defaults_are_as_documented);
+	tcase_add_test(tc, test_missing_and_unknown_fields);
+	tcase_add_test(tc, test_values_out_of_range);
+	tcase_add_test(tc, test_addresses_that_cannot_serve);
+	tcase_add_test(tc, test_addresses_that_are_no_hosts);
+	tcase_add_test(tc, test_what_must_be_unique);
+	tcase_add_test(tc, test_check_longer_than_its_interval);
+	suite_add_tcase(s, tc);
+	sr = srunner_create(s);
+	if (getenv("TAP_FILE"))
+		srunner_set_tap(sr, getenv("TAP_FILE"));
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What is decided about a flow, and how it is told: matches and refreshes in,
+ * fixed updates out (SM-2, SM-3, SM-6, SM-9, SM-12, FIX-9).
+ *
+ * Must not know how wildcards are announced or servers checked.
+ */
+#include <netinet/in.h>
+#include <string.h>
+
+#include "smd/manager_priv.h"
+#include "smd/peek.h"
+
+#define DROP_TTL_S     1u    /* a flow that nothing can serve: the client's next attempt asks again */
+#define STRANGE_TTL_S  10u   /* a flow of no service here, left unchanged */
+#define EXPIRY_SLACK_S 2u    /* an agent may hold an affinity so much longer (FIX-5) */
+#define FIRST_CHECK_MS 500u  /* after the start a server not yet checked is not chosen */
+#define HANDSHAKE_MS   1000u /* after the start a handshake may be one that was decided before */
+#define SWEEP_FLOWS    2048u /* looked at in a tick */
+
+/* One match or refresh being answered. */
+struct question {
+	struct agent *agent;
+	const struct wire_msg *msg;
+	const struct flow_key *key;
+	struct memo memo; /* what the agent kept for us */
+	enum peek_sort sort;
+	bool refresh;
+	uint64_t now_ms;
+};
+
+/* ---- keys ---- */
+
+static struct backend *backend_of(struct manager *m, const struct flow *f)
+{
+	return &m->services->backends[f->backend];
+}
+
+static bool is_forward(const struct flow *f, const struct flow_key *k)
+{
+	return f->kind == FLOW_NAT && !memcmp(&f->forward, k, sizeof(*k));
+}
+
+/* The key of what a server sends back to this client. */
+static struct flow_key reverse_key(const struct flow_key *forward, const struct backend *b)
+{
+	struct flow_key k = flow_key_reverse(forward);
+
+	memcpy(k.src, b->key.addr, sizeof(k.src));
+	k.sport = b->key.port;
+	return k;
+}
+
+/* The key of what this client sends to a VIP, from what the server sends back. */
+static struct flow_key forward_key(const struct flow_key *reverse, const struct service_key *vip)
+{
+	struct flow_key k = flow_key_reverse(reverse);
+
+	memcpy(k.dst, vip->addr, sizeof(k.dst));
+	k.dport = vip->port;
+	return k;
+}
+
+static bool is_own(const struct manager *m, const struct flow_key *k)
+{
+	struct addr to = addr_make(k->family, k->dst);
+
+	for (size_t i = 0; i < m->own_count; i++)
+		if (addr_equal(&m->own[i], &to))
+			return true;
+	return false;
+}
+
+/* Agents may hold what another incarnation of this manager decided. */
+static bool young(const struct manager *m, const struct group *g, uint64_t now_ms)
+{
+	return now_ms - m->started_ms < (uint64_t)(g->ttl_s + EXPIRY_SLACK_S) * 1000;
+}
+
+/* ---- telling ---- */
+
+static void start_fixed(struct wire_msg *msg, const struct flow_key *key, uint32_t ttl_s)
+{
+	wire_start(msg, WIRE_FIXED_UPDATE);
+	msg->fixed.key = *key;
+	msg->fixed.ttl = ttl_s;
+	wire_set(msg, WIRE_SEG_FIXED, true);
+}
+
+static void set_precedence(struct wire_msg *msg, uint32_t precedence)
+{
+	msg->precedence = (struct wire_precedence){.lower_first = true, .value = precedence};
+	wire_set(msg, WIRE_SEG_PRECEDENCE, true);
+}
+
+/* Send the answer, with what the question brought along. */
+static void respond(struct manager *m, const struct question *q, struct memo *said, struct wire_msg *msg)
+{
+	uint8_t memo[MEMO_MAX];
+
+	said->precedence = msg->precedence.value;
+	msg->sm_data = (struct wire_blob){memo, (uint16_t)memo_write(said, memo)};
+	wire_set(msg, WIRE_SEG_SM_DATA, false);
+	if (wire_has(q->msg, WIRE_SEG_FA_DATA)) {
+		msg->fa_data = q->msg->fa_data;
+		wire_set(msg, WIRE_SEG_FA_DATA, false);
+	}
+	if (wire_has(q->msg, WIRE_SEG_IP_PACKET)) {
+		msg->packet = q->msg->packet;
+		wire_set(msg, WIRE_SEG_IP_PACKET, true);
+	}
+	if (!manager_send(m, q->agent, msg))
+		return;
+	manager_count(m, MANAGER_ANSWERS);
+	q->agent->fixed++;
+}
+
+static uint32_t precedence_of(const struct question *q, const struct group *g)
+{
+	return q->memo.kind ? q->memo.precedence : g->conf->precedence;
+}
+
+/* An agent without room keeps nothing of us for a while; its packets go on all the same. */
+static uint32_t ttl_for(const struct question *q, uint32_t ttl_s)
+{
+	return q->refresh || agent_has_room(q->agent, q->now_ms) ? ttl_s : 0;
+}
+
+static void answer_unchanged(struct manager *m, const struct question *q, uint32_t ttl_s, uint32_t precedence)
+{
+	struct memo said = {.kind = MEMO_PASS};
+	struct wire_msg msg;
+
+	start_fixed(&msg, q->key, ttl_for(q, ttl_s));
+	set_precedence(&msg, precedence);
+	respond(m, q, &said, &msg);
+}
+
+/* Not remembered: what comes after its second asks again. */
+static void answer_drop(struct manager *m, const struct question *q, const struct group *g)
+{
+	struct memo said = {.kind = MEMO_DROP};
+	struct wire_msg msg;
+
+	start_fixed(&msg, q->key, ttl_for(q, DROP_TTL_S));
+	msg.fixed.flags = WIRE_FLAG_DISPATCH; /* to nowhere (FIX-3) */
+	set_precedence(&msg, g->conf->precedence);
+	respond(m, q, &said, &msg);
+}
+
+/* The translation of one direction. */
+static void set_nat(struct wire_msg *msg, const struct flow *f, const struct backend *b, bool forward)
+{
+	struct wire_nat *nat = &msg->nat[0];
+
+	if (forward) {
+		*nat = (struct wire_nat){.set = WIRE_NAT_DST | WIRE_NAT_DPORT, .dport = b->key.port};
+		nat->dst = service_key_addr(&b->key);
+	} else {
+		*nat = (struct wire_nat){.set = WIRE_NAT_SRC | WIRE_NAT_SPORT, .sport = f->forward.dport};
+		nat->src = addr_make(f->forward.family, f->forward.dst);
+	}
+	msg->nat_count = 1;
+	wire_set(msg, WIRE_SEG_NAT, true);
+}
+
+static void answer_nat(struct manager *m, const struct question *q, struct flow *f)
+{
+	const struct backend *b = backend_of(m, f);
+	struct memo said = {
+		.kind = MEMO_NAT,
+		.vip = addr_make(f->forward.family, f->forward.dst),
+		.vip_port = f->forward.dport,
+		.server = service_key_addr(&b->key),
+		.server_port = b->key.port,
+	};
+	struct wire_msg msg;
+
+	start_fixed(&msg, q->key, ttl_for(q, b->group->ttl_s));
+	set_precedence(&msg, b->group->conf->precedence);
+	set_nat(&msg, f, b, is_forward(f, q->key));
+	respond(m, q, &said, &msg);
+}
+
+/* Put the end of the flow off, remember who knows of it, and tell. */
+static void answer(struct manager *m, const struct question *q, struct flow *f)
+{
+	const struct group *g = backend_of(m, f)->group;
+	uint64_t keep_ms = (uint64_t)(g->ttl_s + EXPIRY_SLACK_S) * 1000 + m->conf->flow_ttl;
+
+	flows_set_expiry(m->flows, f, q->now_ms + keep_ms);
+	if (f->kind == FLOW_NAT && precedence_of(q, g) != g->conf->precedence) {
+		/* Another service's wildcard asked: its affinity must not translate, this one's will. */
+		manager_count(m, MANAGER_OTHER_PRECEDENCE);
+		answer_unchanged(m, q, g->ttl_s, precedence_of(q, g));
+		return;
+	}
+	flow_note_agent(f, q->agent->number);
+	if (f->kind == FLOW_NAT)
+		answer_nat(m, q, f);
+	else
+		answer_unchanged(m, q, g->ttl_s, precedence_of(q, g));
+}
+
+/* ---- forgetting (SM-6) ---- */
+
+static void delete_at(struct manager *m, struct agent *a, const struct flow_key *key, uint32_t precedence)
+{
+	struct wire_msg msg;
+
+	start_fixed(&msg, key, 0);
+	set_precedence(&msg, precedence);
+	if (manager_send(m, a, &msg))
+		manager_count(m, MANAGER_DELETIONS);
+}
+
+static void delete_flow_at(struct manager *m, struct agent *a, const struct flow *f)
+{
+	const struct group *g = backend_of(m, f)->group;
+
+	if (f->kind == FLOW_NAT) {
+		delete_at(m, a, &f->forward, g->conf->precedence);
+		delete_at(m, a, &f->reverse, g->conf->precedence);
+		return;
+	}
+	/* Left unchanged at the precedence of each service that has this server. */
+	for (const struct backend *b = services_backend(m->services, &f->reverse); b; b = b->next_same)
+		delete_at(m, a, &f->reverse, b->group->conf->precedence);
+}
+
+void decide_gone(void *ctx, struct flow *f)
+{
+	struct manager *m = ctx;
+	struct vip *v = f->kind == FLOW_NAT ? services_vip(m->services, &f->forward) : NULL;
+
+	if (!v)
+		return;
+	v->flows--;
+	backend_of(m, f)->flows--;
+}
+
+void decide_forget(struct manager *m, struct flow *f)
+{
+	struct agent *a;
+	uint32_t i = 0;
+
+	if (flow_at_many_agents(f)) {
+		while ((a = agents_next(m->agents, &i)))
+			delete_flow_at(m, a, f);
+	} else {
+		for (; i < f->agent_count; i++) {
+			a = agents_number(m->agents, f->agents[i]);
+			if (a)
+				delete_flow_at(m, a, f);
+		}
+	}
+	decide_gone(m, f);
+	flows_remove(m->flows, f);
+}
+
+/* ---- remembering ---- */
+
+/* NULL: the store is full.  The reverse key must be free. */
+static struct flow *remember(struct manager *m, const struct flow_key *forward, const struct flow_key *reverse,
+			     struct backend *b, uint64_t now_ms)
+{
+	struct flow *f = flows_add(m->flows, forward ? FLOW_NAT : FLOW_PASS, forward, reverse, now_ms);
+	struct vip *v = forward ? services_vip(m->services, forward) : NULL;
+
+	if (!f)
+		return NULL;
+	f->backend = (uint32_t)(b - m->services->backends);
+	if (v) {
+		v->flows++;
+		b->flows++;
+	}
+	return f;
+}
+
+/* May this key be had?  What only seemed to be a flow makes way. */
+static bool make_way(struct manager *m, struct flow *in_the_way)
+{
+	if (!in_the_way)
+		return true;
+	if (in_the_way->firm)
+		return false;
+	decide_forget(m, in_the_way);
+	return true;
+}
+
+/* What the agent returned says that this flow was decided: the decision, if it still makes sense. */
+static struct backend *read_decision(struct manager *m, const struct question *q, struct flow_key *forward,
+				     struct flow_key *reverse)
+{
+	struct service_key vip = {.port = q->memo.vip_port};
+	struct backend *b;
+	struct vip *v;
+
+	if (q->memo.kind != MEMO_NAT || q->memo.vip.family != q->key->family)
+		return NULL;
+	memcpy(vip.addr, q->memo.vip.b, sizeof(vip.addr));
+	*forward = *q->key;
+	if (memcmp(q->key->dst, vip.addr, sizeof(vip.addr)) != 0 || q->key->dport != vip.port)
+		*forward = forward_key(q->key, &vip);
+	v = services_vip(m->services, forward);
+	b = v ? group_backend(m->services, v->group, &q->memo.server, q->memo.server_port) : NULL;
+	if (!b)
+		return NULL;
+	*reverse = reverse_key(forward, b);
+	if (memcmp(q->key, forward, sizeof(*forward)) == 0 || memcmp(q->key, reverse, sizeof(*reverse)) == 0)
+		return b;
+	return NULL;
+}
+
+/*
+ * Compare what we know of the flow with what the agent holds.  An agent holds
+ * what a manager decided; that beats a guess of ours, but not a decision.
+ */
+static struct flow *learn(struct manager *m, const struct question *q, struct flow *f)
+{
+	struct flow_key forward, reverse;
+	struct backend *b = read_decision(m, q, &forward, &reverse);
+	struct flow *learnt;
+
+	if (!b)
+		return f;
+	if (f && f->kind == FLOW_NAT && backend_of(m, f) == b && is_forward(f, &forward)) {
+		f->firm = true;
+		return f;
+	}
+	if (f && f->firm)
+		return f;
+	if (f)
+		decide_forget(m, f);
+	if (!make_way(m, flows_by_forward(m->flows, &forward)) || !make_way(m, flows_by_reverse(m->flows, &reverse)))
+		return NULL;
+	learnt = remember(m, &forward, &reverse, b, q->now_ms);
+	if (learnt) {
+		learnt->firm = true;
+		manager_count(m, MANAGER_LEARNT);
+	}
+	return learnt;
+}
+
+/* ---- forward: client to VIP ---- */
+
+struct fit {
+	struct manager *m;
+	const struct flow_key *key;
+	const struct group *group;
+};
+
+/* Not where the reverse key is taken, and not a client that is the server itself: it would answer itself. */
+static bool fits(void *ctx, uint16_t server)
+{
+	const struct fit *c = ctx;
+	const struct backend *b = &c->group->backends[server];
+	struct flow_key reverse = reverse_key(c->key, b);
+	const struct flow *f = flows_by_reverse(c->m->flows, &reverse);
+
+	return memcmp(b->key.addr, c->key->src, sizeof(b->key.addr)) != 0 && (!f || (f->kind == FLOW_PASS && !f->firm));
+}
+
+static struct flow *no_flow(struct manager *m, const struct question *q, const struct group *g,
+			    enum manager_counter why)
+{
+	uint32_t missed;
+
+	manager_count(m, why);
+	if (why == MANAGER_FLOWS_FULL && log_allowed(&m->log, q->now_ms, 1, &missed))
+		log_warning("flow store full: new flows are dropped; raise limits.flows (%u)", m->conf->limits.flows);
+	if (why != MANAGER_POSTPONED && !q->refresh)
+		answer_drop(m, q, g);
+	return NULL;
+}
+
+/* Choose a server.  NULL: there is none to be had; that was answered. */
+static struct flow *decide(struct manager *m, const struct question *q, struct vip *v)
+{
+	struct group *g = v->group;
+	struct fit ctx = {m, q->key, g};
+	struct flow_key reverse;
+	struct backend *b;
+	struct flow *f;
+	uint16_t chosen;
+
+	/* Turns are not remembered across a restart, but who holds the flow will tell soon. */
+	if (g->conf->method == BALANCER_ROUND_ROBIN && q->sort == PEEK_MIDFLOW && young(m, g, q->now_ms))
+		return no_flow(m, q, g, MANAGER_POSTPONED);
+	chosen = balancer_choose(g->balancer, q->key, fits, &ctx);
+	if (chosen == BALANCER_NONE)
+		return no_flow(m, q, g, MANAGER_NO_SERVER);
+	if (chosen == BALANCER_UNFIT)
+		return no_flow(m, q, g, MANAGER_NO_FIT);
+	b = &g->backends[chosen];
+	if (backend_health(b) == HEALTH_UNKNOWN && q->now_ms - m->started_ms < FIRST_CHECK_MS)
+		return no_flow(m, q, g, MANAGER_POSTPONED);
+	reverse = reverse_key(q->key, b);
+	make_way(m, flows_by_reverse(m->flows, &reverse));
+	f = remember(m, q->key, &reverse, b, q->now_ms);
+	if (!f)
+		return no_flow(m, q, g, MANAGER_FLOWS_FULL);
+	v->decisions++;
+	b->decisions++;
+	manager_count(m, MANAGER_DECIDED);
+	return f;
+}
+
+/* A flow whose server is down may go elsewhere only where it starts anew. */
+static bool stranded(struct manager *m, const struct flow *f, enum peek_sort sort)
+{
+	const struct backend *b = backend_of(m, f);
+
+	return (sort == PEEK_SYN || sort == PEEK_DATAGRAM) && backend_health(b) == HEALTH_DOWN &&
+	       balancer_usable(b->group->balancer) > 0;
+}
+
+static void ask_forward(struct manager *m, const struct question *q, struct vip *v)
+{
+	uint32_t precedence = precedence_of(q, v->group);
+	struct flow *f;
+
+	if (precedence != v->group->conf->precedence) { /* a wildcard of before a change */
+		manager_count(m, MANAGER_OTHER_PRECEDENCE);
+		answer_unchanged(m, q, v->group->ttl_s, precedence);
+		return;
+	}
+	f = learn(m, q, flows_by_forward(m->flows, q->key));
+	if (f && stranded(m, f, q->sort)) {
+		manager_count(m, MANAGER_MOVED);
+		decide_forget(m, f);
+		f = NULL;
+	}
+	if (f)
+		manager_count(m, MANAGER_REPEATED);
+	else if (q->memo.kind != MEMO_DROP) /* that one expires within a second, and its packets then ask */
+		f = decide(m, q, v);
+	if (!f)
+		return;
+	f->firm |= q->sort == PEEK_SYN;
+	f->seen |= q->sort == PEEK_MIDFLOW ? FLOW_ANSWERED : 0;
+	answer(m, q, f);
+}
+
+/* ---- reverse: server to client ---- */
+
+/*
+ * Could this packet belong to a flow that was decided before this manager
+ * started, or that it has forgotten?  What opens a flow is not, or only just
+ * after the start: the manager saw the client's part of it first.  What a
+ * server sends to somebody who addressed it directly looks the same, so where
+ * nothing speaks for the one or the other, time decides.
+ */
+static bool may_be_old(const struct manager *m, const struct question *q, const struct group *g)
+{
+	switch (q->sort) {
+	case PEEK_SYN:
+		return false;
+	case PEEK_SYN_ACK:
+		return q->now_ms - m->started_ms < HANDSHAKE_MS;
+	case PEEK_RST:
+	case PEEK_DATAGRAM:
+		return young(m, g, q->now_ms);
+	case PEEK_MIDFLOW:
+		break;
+	}
+	return true;
+}
+
+/* Is there a VIP to which this client's packets would have been decided to go to that server? */
+static struct flow *derive(struct manager *m, const struct question *q, struct backend *b)
+{
+	for (size_t i = 0; i < b->group->vip_count; i++) {
+		struct vip *v = &b->group->vips[i];
+		struct flow_key forward = forward_key(q->key, &v->key);
+		struct flow *f;
+
+		if (flows_by_forward(m->flows, &forward) || balancer_leads_to(b->group->balancer, &forward) != b->index)
+			continue;
+		f = remember(m, &forward, q->key, b, q->now_ms);
+		if (f)
+			manager_count(m, MANAGER_DERIVED);
+		return f;
+	}
+	return NULL;
+}
+
+/* A reverse packet of no known flow: find its flow, or leave it unchanged (SM-12).  NULL: answered, or postponed. */
+static struct flow *find_reverse(struct manager *m, const struct question *q, struct backend *first)
+{
+	bool wait = false;
+	struct flow *f = NULL;
+
+	for (struct backend *b = first; b && !f && !is_own(m, q->key); b = b->next_same) {
+		if (q->memo.kind == MEMO_PASS || !may_be_old(m, q, b->group))
+			continue;
+		f = derive(m, q, b);
+		wait |= b->group->conf->method == BALANCER_ROUND_ROBIN && q->sort == PEEK_MIDFLOW &&
+			young(m, b->group, q->now_ms);
+	}
+	if (f)
+		return f;
+	if (wait) {
+		manager_count(m, MANAGER_POSTPONED);
+		return NULL;
+	}
+	manager_count(m, MANAGER_PASSED);
+	f = remember(m, NULL, q->key, first, q->now_ms);
+	if (!f)
+		answer_unchanged(m, q, first->group->ttl_s, precedence_of(q, first->group));
+	return f;
+}
+
+static void ask_reverse(struct manager *m, const struct question *q, struct backend *first)
+{
+	struct flow *f = learn(m, q, flows_by_reverse(m->flows, q->key));
+
+	if (f)
+		manager_count(m, MANAGER_REPEATED);
+	else
+		f = find_reverse(m, q, first);
+	if (!f)
+		return;
+	f->seen |= FLOW_ANSWERED;
+	if (f->kind == FLOW_PASS && (q->sort == PEEK_SYN || q->sort == PEEK_SYN_ACK))
+		f->firm = true; /* a connection of its own: its opening was seen */
+	answer(m, q, f);
+}
+
+/* ---- questions ---- */
+
+void decide_question(struct manager *m, struct agent *a, const struct wire_msg *msg, uint64_t now_ms)
+{
+	struct question q = {
+		.agent = a,
+		.msg = msg,
+		.key = &msg->identifier.key,
+		.refresh = msg->h.type == WIRE_REFRESH,
+		.now_ms = now_ms,
+	};
+	struct vip *v = services_vip(m->services, q.key);
+	struct backend *b = v ? NULL : services_backend(m->services, q.key);
+
+	if (!q.refresh && !wire_has(msg, WIRE_SEG_IP_PACKET)) {
+		manager_count(m, MANAGER_NOTICE);
+		return;
+	}
+	/* A refresh is in mid-flow: an empty packet is. */
+	q.sort = peek_packet(msg->packet.data, wire_has(msg, WIRE_SEG_IP_PACKET) ? msg->packet.len : 0, q.key->proto);
+	if (wire_has(msg, WIRE_SEG_SM_DATA))
+		memo_read(msg->sm_data.data, msg->sm_data.len, &q.memo);
+	if (v) {
+		ask_forward(m, &q, v);
+	} else if (b) {
+		ask_reverse(m, &q, b);
+	} else {
+		/* A wildcard of before a change of configuration; it expires by itself. */
+		manager_count(m, MANAGER_NOT_OURS);
+		if (!q.refresh)
+			answer_unchanged(m, &q, STRANGE_TTL_S, q.memo.precedence);
+	}
+}
+
+/* Its server never answered, or there is no such thing as a connection: its next packet may go elsewhere. */
+static bool movable(struct manager *m, const struct flow *f)
+{
+	if (f->kind != FLOW_NAT || (f->seen & FLOW_ANSWERED && f->forward.proto == IPPROTO_TCP))
+		return false;
+	return stranded(m, f, PEEK_SYN);
+}
+
+bool decide_sweep(struct manager *m)
+{
+	struct flow *f;
+
+	for (unsigned n = 0; n < SWEEP_FLOWS; n++) {
+		f = flows_next(m->flows, &m->sweep_slot);
+		if (!f)
+			return false;
+		if (movable(m, f)) {
+			manager_count(m, MANAGER_MOVED);
+			decide_forget(m, f);
+		}
+	}
+	return true;
+}

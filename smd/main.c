@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * smd: wires the control endpoint, the health checks, the admin bus and the
+ * clock to the manager.
+ */
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/daemon.h"
+#include "lib/exitcode.h"
+#include "lib/log.h"
+#include "smd/admin.h"
+#include "smd/check_io.h"
+
+#define FIRST_PRIVILEGE_FREE_PORT 1024
+#define WITHDRAW_PAUSE_US         5000 /* between bursts of withdrawals: agents have to keep up */
+#define TICK_ACCURACY_US          1000
+
+struct smd {
+	struct smd_conf conf;
+	char name[WIRE_MAX_NAME + 1];
+	sd_event *loop;
+	sd_event_source *tick;
+	struct endpoint *endpoint;
+	struct manager *manager;
+	struct checker *checker;
+	struct bus_server *bus;
+	struct admin admin;
+	int lock;
+};
+
+/* ---- the manager's way out ---- */
+
+static bool send_one(void *ctx, const struct endpoint_peer *to, struct wire_msg *m)
+{
+	const struct smd *d = ctx;
+
+	return endpoint_send(d->endpoint, to, m);
+}
+
+static bool send_all(void *ctx, struct wire_msg *m)
+{
+	const struct smd *d = ctx;
+
+	return endpoint_send_all(d->endpoint, m);
+}
+
+static const struct manager_out manager_out = {.send = send_one, .send_all = send_all};
+
+/* ---- what comes in ---- */
+
+static void on_message(void *ctx, const struct endpoint_peer *from, const struct wire_msg *m)
+{
+	const struct smd *d = ctx;
+
+	manager_message(d->manager, from, m, daemon_now_ms());
+}
+
+static void on_peer_known(void *ctx, const struct endpoint_peer *peer)
+{
+	const struct smd *d = ctx;
+
+	manager_peer_known(d->manager, peer, daemon_now_ms());
+}
+
+static void on_peer_asks(void *ctx, const struct endpoint_peer *peer)
+{
+	const struct smd *d = ctx;
+
+	manager_peer_asks(d->manager, peer, daemon_now_ms());
+}
+
+static void on_undecodable(void *ctx, const struct endpoint_peer *from, const struct wire_header *h,
+			   const struct wire_diagnosis *why)
+{
+	const struct smd *d = ctx;
+
+	(void)from;
+	(void)h;
+	(void)why;
+	manager_undecodable(d->manager);
+}
+
+static const struct endpoint_handler endpoint_handler = {
+	.message = on_message,
+	.peer_known = on_peer_known,
+	.peer_asks = on_peer_asks,
+	.undecodable = on_undecodable,
+};
+
+static void on_check(void *ctx, size_t number, bool good, const char *text)
+{
+	const struct smd *d = ctx;
+
+	manager_check_result(d->manager, number, good, text, daemon_now_ms());
+}
+
+static void on_own(void *ctx, const struct addr *addr)
+{
+	const struct smd *d = ctx;
+
+	manager_own_address(d->manager, addr);
+}
+
+static const struct check_handler check_handler = {.result = on_check, .own = on_own};
+
+static const char *on_request(void *ctx, const Turnout__Request *request, Turnout__Reply *reply)
+{
+	struct smd *d = ctx;
+
+	return admin_answer(&d->admin, request, reply, daemon_now_ms());
+}
+
+static void on_release(void *ctx, Turnout__Reply *reply)
+{
+	struct smd *d = ctx;
+
+	(void)reply;
+	admin_release(&d->admin);
+}
+
+static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	const struct smd *d = userdata;
+	int r;
+
+	(void)usec;
+	r = sd_event_source_set_time_relative(source, manager_tick(d->manager, daemon_now_ms()) * 1000);
+	return r < 0 ? r : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+/* ---- start ---- */
+
+static int failed(const char *what, int error)
+{
+	log_error("%s: %s", what, strerror(error < 0 ? -error : error));
+	return EXITCODE_FAILURE;
+}
+
+static void set_name(struct smd *d)
+{
+	if (d->conf.name)
+		snprintf(d->name, sizeof(d->name), "%s", d->conf.name);
+	else if (gethostname(d->name, sizeof(d->name) - 1) < 0 || !d->name[0])
+		strcpy(d->name, "smd");
+}
+
+static int start_lock(struct smd *d, const struct daemon_options *o)
+{
+	char text[256];
+	int error;
+
+	d->lock = bus_lock(o->run_dir, o->name);
+	if (d->lock >= 0)
+		return EXITCODE_OK;
+	error = errno;
+	log_error("%s", bus_explain(error, o->run_dir, o->name, text, sizeof(text)));
+	if (error == EACCES || error == EPERM)
+		return EXITCODE_PRIVILEGE;
+	return error == EWOULDBLOCK ? EXITCODE_BUSY : EXITCODE_FAILURE;
+}
+
+static int start_checks(struct smd *d)
+{
+	const struct services *s = manager_services(d->manager);
+	struct check_target *targets = calloc(s->check_count ? s->check_count : 1, sizeof(*targets));
+	int r;
+
+	if (!targets)
+		return failed("health checks", ENOMEM);
+	for (size_t i = 0; i < s->check_count; i++)
+		targets[i] = (struct check_target){s->checks[i].addr, s->checks[i].port, s->checks[i].conf->interval,
+						   s->checks[i].conf->timeout};
+	r = checker_new(&d->checker, d->loop, targets, s->check_count, &check_handler, d);
+	free(targets);
+	return r < 0 ? failed("health checks", r) : EXITCODE_OK;
+}
+
+static int start_bus(struct smd *d, const struct daemon_options *o)
+{
+	char text[256];
+	int r = bus_server_new(&d->bus, d->loop, o->run_dir, o->name, on_request, on_release, d);
+
+	if (r < 0) {
+		log_error("%s", bus_explain(r, o->run_dir, o->name, text, sizeof(text)));
+		return EXITCODE_FAILURE;
+	}
+	d->admin = (struct admin){
+		.manager = d->manager,
+		.endpoint = d->endpoint,
+		.bus = d->bus,
+		.name = d->name,
+		.started_ms = daemon_now_ms(),
+	};
+	return EXITCODE_OK;
+}
+
+static int start(struct smd *d, const struct daemon_options *o)
+{
+	uint64_t seed[2];
+	int r, status;
+
+	r = sd_event_default(&d->loop);
+	if (r >= 0)
+		r = daemon_signals(d->loop, NULL, NULL);
+	if (r < 0)
+		return failed("event loop", r);
+	status = start_lock(d, o);
+	if (status != EXITCODE_OK)
+		return status;
+	status = endpoint_open(&d->endpoint, d->loop, d->conf.identity, d->name, &d->conf.control, &d->conf.security,
+			       &endpoint_handler, d);
+	if (status != EXITCODE_OK)
+		return status;
+	daemon_random(NULL, seed, sizeof(seed));
+	d->manager = manager_new(&d->conf, seed, &manager_out, d, daemon_now_ms());
+	if (!d->manager)
+		return failed("manager", ENOMEM);
+	status = start_bus(d, o);
+	if (status == EXITCODE_OK)
+		status = start_checks(d);
+	if (status != EXITCODE_OK)
+		return status;
+	r = sd_event_add_time_relative(d->loop, &d->tick, CLOCK_MONOTONIC, 0, TICK_ACCURACY_US, on_tick, d);
+	return r < 0 ? failed("timer", r) : EXITCODE_OK;
+}
+
+/* ---- end ---- */
+
+static void withdraw(struct smd *d)
+{
+	while (manager_withdraw(d->manager)) {
+		endpoint_flush(d->endpoint);
+		usleep(WITHDRAW_PAUSE_US);
+	}
+	endpoint_flush(d->endpoint);
+}
+
+static void stop(struct smd *d)
+{
+	checker_free(d->checker);
+	bus_server_free(d->bus);
+	if (d->endpoint)
+		endpoint_close(d->endpoint);
+	manager_free(d->manager);
+	sd_event_source_unref(d->tick);
+	sd_event_unref(d->loop);
+	smd_config_free(&d->conf);
+	if (d->lock >= 0)
+		close(d->lock);
+}
+
+static int serve(struct smd *d, const struct daemon_options *o)
+{
+	int status = start(d, o), r;
+
+	if (status != EXITCODE_OK)
+		return status;
+	daemon_ready(d->loop, "serving");
+	log_info("%s, identity 0x%llx: serving %zu services", d->name, (unsigned long long)d->conf.identity,
+		 d->conf.services.count);
+	r = sd_event_loop(d->loop);
+	daemon_stopping();
+	if (r < 0)
+		return failed("event loop", r);
+	if (d->conf.shutdown == SHUTDOWN_WITHDRAW)
+		withdraw(d);
+	log_info("ended; %s", d->conf.shutdown == SHUTDOWN_WITHDRAW ? "services withdrawn, known flows go on"
+								    : "services stay announced until their TTL");
+	return EXITCODE_OK;
+}
+
+static const struct daemon_usage usage = {
+	.program = "smd",
+	.summary = "Turnout's service manager: decides where the flows of services go",
+	.example = "  smd --config /etc/turnout/smd.yaml\n"
+		   "  smd --check --config smd.yaml\n",
+};
+
+int main(int argc, char **argv)
+{
+	static const int bind_caps[] = {CAP_NET_BIND_SERVICE};
+	struct daemon_options options;
+	struct smd d = {.lock = -1};
+	int status;
+
+	if (!daemon_parse(&options, argc, argv, &usage, &status))
+		return status;
+	if (!smd_config_load(options.config, &d.conf))
+		return EXITCODE_CONFIG;
+	if (options.check) {
+		printf("%s: good; %zu services\n", options.config, d.conf.services.count);
+		smd_config_free(&d.conf);
+		return EXITCODE_OK;
+	}
+	set_name(&d);
+	status = daemon_drop_capabilities(bind_caps, d.conf.control.port < FIRST_PRIVILEGE_FREE_PORT);
+	if (status == EXITCODE_OK)
+		status = serve(&d, &options);
+	stop(&d);
+	return status;
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The manager's life, its time, its agents and its servers' health; see
+ * manager.h.  Must not know sockets or clocks.
+ */
+#include "smd/manager.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "smd/manager_priv.h"
+
+#define TICK_BUSY_MS     20u
+#define TICK_IDLE_MS     100u
+#define EXPIRE_AGENTS_MS 10000u
+#define SHOW_AGAIN_MS    1000u /* an agent may make us show everything again so often */
+#define LOG_LINES        5u    /* a second */
+
+struct manager *manager_new(const struct smd_conf *conf, const uint64_t seed[2], const struct manager_out *out,
+			    void *ctx, uint64_t now_ms)
+{
+	struct manager *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return NULL;
+	m->conf = conf;
+	m->out = out;
+	m->ctx = ctx;
+	m->started_ms = now_ms;
+	m->services = services_new(conf);
+	m->flows = flows_new(conf->limits.flows, seed, now_ms);
+	m->agents = agents_new((uint16_t)conf->limits.agents);
+	if (!m->services || !m->flows || !m->agents || !announce_init(m, now_ms)) {
+		manager_free(m);
+		return NULL;
+	}
+	manager_own_address(m, &conf->control.address);
+	for (size_t i = 0; i < m->services->group_count; i++) {
+		struct group *g = &m->services->groups[i];
+
+		if (group_evaluate(g)) /* nothing of it is checked */
+			announce_group(m, g, now_ms);
+	}
+	return m;
+}
+
+void manager_free(struct manager *m)
+{
+	if (!m)
+		return;
+	services_free(m->services);
+	flows_free(m->flows);
+	agents_free(m->agents);
+	free(m->announcements);
+	free(m);
+}
+
+void manager_own_address(struct manager *m, const struct addr *addr)
+{
+	for (size_t i = 0; i < m->own_count; i++)
+		if (addr_equal(&m->own[i], addr))
+			return;
+	if (m->own_count < MANAGER_OWN_ADDRESSES)
+		m->own[m->own_count++] = *addr;
+}
+
+/* ---- health ---- */
+
+static void say_group(const struct group *g)
+{
+	const char *name = g->conf->name;
+
+	if (g->state == GROUP_ANNOUNCED)
+		log_info("service %s, IPv%u: announced; %u of %zu servers can be used", name, g->family,
+			 balancer_usable(g->balancer), g->backend_count);
+	else
+		log_warning("service %s, IPv%u: withdrawn, no server is up", name, g->family);
+}
+
+static void say_check(const struct services *s, const struct check *k)
+{
+	for (size_t i = 0; i < s->backend_count; i++) {
+		const struct backend *b = &s->backends[i];
+		char where[ENDPOINT_STRLEN];
+
+		if (b->check != k)
+			continue;
+		/* Once, though the server may have an address of each family. */
+		log_write(k->health.state == HEALTH_UP ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
+			  "server %s of service %s is %s: %s, %s", b->conf->name, b->group->conf->name,
+			  health_state_name(k->health.state), endpoint_print(&k->addr, k->port, where), k->text);
+		return;
+	}
+}
+
+void manager_check_result(struct manager *m, size_t check, bool good, const char *text, uint64_t now_ms)
+{
+	struct check *k = &m->services->checks[check];
+
+	snprintf(k->text, sizeof(k->text), "%s", text);
+	if (!health_result(&k->health, (uint16_t)k->conf->rise, (uint16_t)k->conf->fall, good))
+		return;
+	say_check(m->services, k);
+	for (size_t i = 0; i < m->services->group_count; i++) {
+		struct group *g = &m->services->groups[i];
+
+		if (&g->conf->check != k->conf || !group_evaluate(g))
+			continue;
+		say_group(g);
+		announce_group(m, g, now_ms);
+	}
+	if (k->health.state == HEALTH_DOWN) {
+		m->sweeping = true;
+		m->sweep_slot = 0;
+	}
+}
+
+/* ---- agents ---- */
+
+/* The agent, known from now on; NULL: there is no place for it. */
+static struct agent *agent_of(struct manager *m, const struct endpoint_peer *from, uint64_t now_ms)
+{
+	bool made;
+	struct agent *a = agents_heard(m->agents, from, now_ms, &made);
+
+	if (!a)
+		manager_count(m, MANAGER_AGENTS_FULL);
+	else if (made)
+		announce_show(m, a, now_ms);
+	return a;
+}
+
+void manager_peer_known(struct manager *m, const struct endpoint_peer *peer, uint64_t now_ms)
+{
+	struct agent *a = agent_of(m, peer, now_ms);
+
+	if (!a)
+		return;
+	/* It restarted, perhaps as another version: what it refused it may take now. */
+	a->denied = 0;
+	a->no_room_until_ms = a->no_room_ms = 0;
+	announce_show(m, a, now_ms);
+}
+
+void manager_peer_asks(struct manager *m, const struct endpoint_peer *peer, uint64_t now_ms)
+{
+	struct agent *a = agent_of(m, peer, now_ms);
+
+	if (a)
+		announce_show(m, a, now_ms);
+}
+
+/* Say what an agent cannot do; true: what we show it changes. */
+static void say_abilities(struct agent *a)
+{
+	uint32_t cannot = agent_cannot(a);
+	char name[WIRE_MAX_NAME + 1];
+
+	if (cannot & MANAGER_ESSENTIAL)
+		log_error("agent %s cannot serve: it lacks%s%s; it gets no flows", agent_name(a, name),
+			  cannot & wire_bit(WIRE_SEG_NAT) ? " NAT" : "",
+			  cannot & wire_bit(WIRE_SEG_INTEREST) ? " interest criteria" : "");
+	else if (cannot & MANAGER_OPTIONAL)
+		log_warning("agent %s does not advertise: it serves the flows that reach it, but the VIPs have to be "
+			    "routed to it by other means",
+			    agent_name(a, name));
+	else
+		log_info("agent %s does all that is needed", agent_name(a, name));
+}
+
+static void hello(struct manager *m, struct agent *a, const struct wire_msg *msg, uint64_t now_ms)
+{
+	bool first = !a->name[0];
+	char where[ENDPOINT_STRLEN], name[WIRE_MAX_NAME + 1];
+
+	manager_count(m, MANAGER_HELLOS);
+	if (agent_hello(a, msg, MANAGER_ESSENTIAL | MANAGER_OPTIONAL)) {
+		say_abilities(a);
+		announce_show(m, a, now_ms);
+	}
+	if (first)
+		log_info("agent %s at %s", agent_name(a, name), endpoint_print(&a->peer.addr, a->peer.port, where));
+}
+
+/* ---- denies (ACT-9) ---- */
+
+static void unsupported(struct manager *m, struct agent *a, const struct wire_msg *msg, uint64_t now_ms)
+{
+	uint32_t before = agent_cannot(a);
+
+	for (int i = 0; i < msg->list.count; i++)
+		a->denied |= wire_bit(msg->list.types[i]) & (MANAGER_ESSENTIAL | MANAGER_OPTIONAL);
+	if (agent_cannot(a) == before) /* it hears in the group what is not meant for it */
+		return;
+	say_abilities(a);
+	announce_show(m, a, now_ms);
+}
+
+static void say_deny(struct agent *a, const struct wire_msg *msg, uint64_t now_ms)
+{
+	const char *what = wire_has(msg, WIRE_SEG_FIXED) ? "fixed" : "wildcard";
+	char name[WIRE_MAX_NAME + 1], more[48] = "";
+	uint32_t missed;
+
+	if (!log_allowed(&a->log, now_ms, LOG_LINES, &missed))
+		return;
+	if (missed)
+		snprintf(more, sizeof(more), "; %u more lines like this one left out", missed);
+	log_warning("agent %s denies a %s update: %s (code %u)%s", agent_name(a, name), what,
+		    msg->error.text[0] ? msg->error.text : "no reason given", msg->error.code, more);
+}
+
+static void deny(struct manager *m, struct agent *a, const struct wire_msg *msg, uint64_t now_ms)
+{
+	unsigned code = wire_has(msg, WIRE_SEG_ERROR) ? msg->error.code : WIRE_ERROR_UNSUPPORTED;
+
+	manager_count(m, MANAGER_DENIES);
+	a->denies++;
+	switch (code) {
+	case WIRE_ERROR_UNSUPPORTED:
+		manager_count(m, MANAGER_DENY_UNSUPPORTED);
+		unsupported(m, a, msg, now_ms);
+		return;
+	case WIRE_ERROR_NOT_COVERED:
+		manager_count(m, MANAGER_DENY_NOT_COVERED);
+		if (a->show_next == AGENT_SHOWN && now_ms - a->shown_ms >= SHOW_AGAIN_MS)
+			announce_show(m, a, now_ms);
+		break;
+	case WIRE_ERROR_NO_ROOM:
+		manager_count(m, MANAGER_DENY_NO_ROOM);
+		if (wire_has(msg, WIRE_SEG_FIXED))
+			agent_no_room(a, now_ms);
+		break;
+	case WIRE_ERROR_FORBIDDEN:
+		manager_count(m, MANAGER_DENY_FORBIDDEN);
+		break;
+	default:
+		manager_count(m, MANAGER_DENY_OTHER);
+		break;
+	}
+	say_deny(a, msg, now_ms);
+}
+
+/* ---- messages ---- */
+
+static void other_manager(struct manager *m, const struct endpoint_peer *from)
+{
+	struct agent *a = agents_find(m->agents, from->identity);
+
+	manager_count(m, MANAGER_OTHER_MANAGER);
+	if (a && !a->name[0]) /* taken for an agent because it asked who we are */
+		agents_forget(m->agents, a);
+}
+
+void manager_undecodable(struct manager *m)
+{
+	manager_count(m, MANAGER_UNDECODABLE);
+}
+
+void manager_message(struct manager *m, const struct endpoint_peer *from, const struct wire_msg *msg, uint64_t now_ms)
+{
+	struct agent *a;
+
+	switch (msg->h.type) {
+	case WIRE_WILDCARD_UPDATE:
+	case WIRE_FIXED_UPDATE:
+		other_manager(m, from);
+		return;
+	case WIRE_HELLO:
+	case WIRE_DENY:
+	case WIRE_MATCH_WILDCARD:
+	case WIRE_MATCH_FIXED:
+	case WIRE_REFRESH:
+		break;
+	default:
+		manager_count(m, MANAGER_UNEXPECTED);
+		return;
+	}
+	a = agent_of(m, from, now_ms);
+	if (!a)
+		return;
+	if (msg->h.type == WIRE_HELLO) {
+		hello(m, a, msg, now_ms);
+		return;
+	}
+	if (msg->h.type == WIRE_DENY) {
+		deny(m, a, msg, now_ms);
+		return;
+	}
+	if (msg->h.type == WIRE_REFRESH) {
+		manager_count(m, MANAGER_REFRESHES);
+		a->refreshes++;
+	} else {
+		manager_count(m, MANAGER_MATCHES);
+		a->punts++;
+	}
+	decide_question(m, a, msg, now_ms);
+}
+
+/* ---- time ---- */
+
+uint64_t manager_tick(struct manager *m, uint64_t now_ms)
+{
+	bool more = announce_tick(m, now_ms);
+
+	m->counters[MANAGER_EXPIRED] += flows_expire(m->flows, now_ms, decide_gone, m);
+	if (now_ms >= m->expire_agents_ms) {
+		agents_expire(m->agents, now_ms);
+		m->expire_agents_ms = now_ms + EXPIRE_AGENTS_MS;
+	}
+	if (m->sweeping)
+		m->sweeping = decide_sweep(m);
+	return more || m->sweeping ? TICK_BUSY_MS : TICK_IDLE_MS;
+}
+
+/* ---- listings ---- */
+
+const struct smd_conf *manager_conf(const struct manager *m)
+{
+	return m->conf;
+}
+
+const struct services *manager_services(const struct manager *m)
+{
+	return m->services;
+}
+
+const struct agents *manager_agents(const struct manager *m)
+{
+	return m->agents;
+}
+
+struct flows *manager_flows(const struct manager *m)
+{
+	return m->flows;
+}
+
+const uint64_t *manager_counters(const struct manager *m)
+{
+	return m->counters;
+}

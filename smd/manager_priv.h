@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The manager's inside, shared by its files only: manager.c (life, time,
+ * agents, health), announce.c (wildcards), decide.c (flows).
+ */
+#ifndef TURNOUT_SMD_MANAGER_PRIV_H
+#define TURNOUT_SMD_MANAGER_PRIV_H
+
+#include "smd/manager.h"
+#include "smd/memo.h"
+
+#define MANAGER_OWN_ADDRESSES 32
+
+/* What an agent must be able to do for our services. */
+#define MANAGER_ESSENTIAL (wire_bit(WIRE_SEG_NAT) | wire_bit(WIRE_SEG_INTEREST))
+#define MANAGER_OPTIONAL  (wire_bit(WIRE_SEG_ADVERTISE))
+
+/* One wildcard of ours. */
+struct announcement {
+	struct wire_wildcard match; /* TTL 0 here */
+	uint32_t precedence;
+	struct group *group; /* forward: whose VIP it is; reverse: NULL */
+	bool wanted;
+	uint8_t urgent;  /* times still to be sent to the group soon */
+	uint64_t due_ms; /* when next, if urgent */
+};
+
+struct manager {
+	const struct smd_conf *conf;
+	const struct manager_out *out;
+	void *ctx;
+	struct services *services;
+	struct flows *flows;
+	struct agents *agents;
+	struct announcement *announcements;
+	uint32_t announcement_count;
+	uint32_t urgent;     /* announcements with urgent > 0 */
+	uint32_t cycle_next; /* announcement to refresh next */
+	uint64_t cycle_ms;   /* when the cycle began */
+	uint32_t withdraw_next;
+	uint32_t sweep_slot; /* flow store place where the search for stranded flows goes on */
+	bool sweeping;
+	uint64_t expire_agents_ms;
+	uint64_t started_ms;
+	struct addr own[MANAGER_OWN_ADDRESSES];
+	size_t own_count;
+	struct log_limit log;
+	uint64_t counters[MANAGER_COUNTER_COUNT];
+};
+
+static inline void manager_count(struct manager *m, enum manager_counter c)
+{
+	m->counters[c]++;
+}
+
+static inline bool manager_send(struct manager *m, struct agent *a, struct wire_msg *msg)
+{
+	bool ok = m->out->send(m->ctx, &a->peer, msg);
+
+	if (!ok)
+		manager_count(m, MANAGER_UNSENT);
+	return ok;
+}
+
+/* ---- announce.c ---- */
+
+bool announce_init(struct manager *m, uint64_t now_ms); /* false: no memory */
+/* A group's state changed: announce or withdraw its VIPs. */
+void announce_group(struct manager *m, const struct group *g, uint64_t now_ms);
+/* Show an agent all that is wanted, from the start, soon. */
+void announce_show(struct manager *m, struct agent *a, uint64_t now_ms);
+/* Send what is due.  True: there is more to send soon. */
+bool announce_tick(struct manager *m, uint64_t now_ms);
+
+/* ---- decide.c ---- */
+
+/* A match or a refresh. */
+void decide_question(struct manager *m, struct agent *a, const struct wire_msg *msg, uint64_t now_ms);
+/* Delete a flow's affinities at the agents that may hold them (SM-6), and forget it. */
+void decide_forget(struct manager *m, struct flow *f);
+/* The store forgets a flow. */
+void decide_gone(void *ctx, struct flow *f);
+/*
+ * Servers went down: let go of their flows that were never answered, whose SYN is about to be repeated, and of
+ * datagram flows, which know no reconnecting (SM-6).  Some at a time; false: done.
+ */
+bool decide_sweep(struct manager *m);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The one thing a manager wants to know of a punted packet beyond its key:
+ * what it says of its flow's age.
+ *
+ * Pure; must not know what is done with the answer.
+ */
+#ifndef TURNOUT_SMD_PEEK_H
+#define TURNOUT_SMD_PEEK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum peek_sort {
+	PEEK_SYN,      /* TCP: SYN without ACK */
+	PEEK_SYN_ACK,  /* TCP: SYN with ACK */
+	PEEK_RST,      /* TCP: RST */
+	PEEK_MIDFLOW,  /* TCP: any other, or its header cannot be read */
+	PEEK_DATAGRAM, /* not TCP */
+};
+
+/* packet starts with its IP header and may be anything; proto is its flow key's. */
+enum peek_sort peek_packet(const uint8_t *packet, size_t len, uint8_t proto);
+
+#endif

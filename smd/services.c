@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The configured services as tables; see services.h.  Must not know of
+ * messages, flows, or how a check is made.
+ */
+#include "smd/services.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const uint8_t families[] = {4, 6};
+
+const char *group_state_name(enum group_state state)
+{
+	switch (state) {
+	case GROUP_ANNOUNCED:
+		return "announced";
+	case GROUP_WITHDRAWN:
+		return "withdrawn";
+	case GROUP_WAITING:
+		break;
+	}
+	return "waiting";
+}
+
+/* ---- making ---- */
+
+static const struct addr *vip_addr(const struct service_conf *c, size_t i)
+{
+	return &((const struct addr *)c->vips.items)[i];
+}
+
+static struct service_key make_key(uint8_t family, const uint8_t addr[16], int proto, uint16_t port)
+{
+	struct service_key k = {.family = family, .proto = (uint8_t)proto, .port = port, .addr = {0}};
+
+	memcpy(k.addr, addr, sizeof(k.addr));
+	return k;
+}
+
+/* Where this address of the server is checked: an address given for it, of its family if there is one. */
+static const struct addr *check_addr(const struct server_conf *s, const struct addr *own)
+{
+	const struct addr *a = smd_config_address(&s->check_addresses, own->family);
+
+	if (a)
+		return a;
+	return s->check_addresses.count ? s->check_addresses.items : own;
+}
+
+/* The check of this server at this address: one made before, or a new one. */
+static struct check *get_check(struct services *s, const struct service_conf *c, const struct server_conf *server,
+			       const struct addr *own, size_t first_of_server)
+{
+	const struct addr *addr = check_addr(server, own);
+	struct check *k;
+
+	if (smd_config_check_type(c) == CHECK_NONE)
+		return NULL;
+	for (size_t i = first_of_server; i < s->check_count; i++)
+		if (addr_equal(&s->checks[i].addr, addr))
+			return &s->checks[i];
+	k = &s->checks[s->check_count++];
+	k->addr = *addr;
+	k->port = c->check.port ? c->check.port : server->port ? server->port : c->port;
+	k->conf = &c->check;
+	snprintf(k->text, sizeof(k->text), "not checked yet");
+	return k;
+}
+
+static bool add_backend(struct services *s, struct group *g, const struct server_conf *server, const struct addr *addr)
+{
+	struct backend *b = &s->backends[s->backend_count++], *head;
+
+	b->key = make_key(addr->family, addr->b, g->conf->protocol, server->port ? server->port : g->conf->port);
+	b->group = g;
+	b->conf = server;
+	b->index = balancer_add(g->balancer, server->name, server->weight);
+	if (b->index == BALANCER_NONE)
+		return false;
+	balancer_set_usable(g->balancer, b->index, true);
+	g->backend_count++;
+	HASH_FIND(hh, s->by_backend, &b->key, sizeof(b->key), head);
+	if (!head) {
+		HASH_ADD(hh, s->by_backend, key, sizeof(b->key), b);
+		return true;
+	}
+	while (head->next_same)
+		head = head->next_same;
+	head->next_same = b;
+	return true;
+}
+
+static bool add_group(struct services *s, const struct service_conf *c, uint8_t family)
+{
+	struct group *g = &s->groups[s->group_count++];
+
+	g->conf = c;
+	g->family = family;
+	g->ttl_s = (c->affinity_ttl + 999) / 1000;
+	g->vips = &s->vips[s->vip_count];
+	g->backends = &s->backends[s->backend_count];
+	g->balancer = balancer_new(c->method);
+	if (!g->balancer)
+		return false;
+	for (size_t i = 0; i < c->vips.count; i++) {
+		struct vip *v = &s->vips[s->vip_count];
+
+		if (vip_addr(c, i)->family != family)
+			continue;
+		v->key = make_key(family, vip_addr(c, i)->b, c->protocol, c->port);
+		v->group = g;
+		HASH_ADD(hh, s->by_vip, key, sizeof(v->key), v);
+		s->vip_count++;
+		g->vip_count++;
+	}
+	for (size_t i = 0; i < c->servers.count; i++) {
+		const struct server_conf *server = smd_config_server(c, i);
+		const struct addr *a = smd_config_address(&server->addresses, family);
+
+		if (a && !add_backend(s, g, server, a))
+			return false;
+	}
+	return true;
+}
+
+/* A server's addresses may be checked at one place: then its backends of all families share the check. */
+static void add_checks(struct services *s, size_t first_group, const struct service_conf *c)
+{
+	for (size_t i = 0; i < c->servers.count; i++) {
+		const struct server_conf *server = smd_config_server(c, i);
+		size_t first = s->check_count;
+
+		for (size_t g = first_group; g < s->group_count; g++)
+			for (size_t j = 0; j < s->groups[g].backend_count; j++) {
+				struct backend *b = &s->groups[g].backends[j];
+				struct addr own = service_key_addr(&b->key);
+
+				if (b->conf == server)
+					b->check = get_check(s, c, server, &own, first);
+			}
+	}
+}
+
+static bool allocate(struct services *s, const struct smd_conf *conf)
+{
+	size_t vips = 0, backends = 0;
+
+	for (size_t i = 0; i < conf->services.count; i++) {
+		const struct service_conf *c = smd_config_service(conf, i);
+
+		vips += c->vips.count;
+		backends += 2 * c->servers.count;
+	}
+	s->groups = calloc(2 * conf->services.count + 1, sizeof(*s->groups));
+	s->vips = calloc(vips + 1, sizeof(*s->vips));
+	s->backends = calloc(backends + 1, sizeof(*s->backends));
+	s->checks = calloc(backends + 1, sizeof(*s->checks));
+	return s->groups && s->vips && s->backends && s->checks;
+}
+
+struct services *services_new(const struct smd_conf *conf)
+{
+	struct services *s = calloc(1, sizeof(*s));
+	bool ok = s && allocate(s, conf);
+
+	for (size_t i = 0; ok && i < conf->services.count; i++) {
+		const struct service_conf *c = smd_config_service(conf, i);
+		size_t first = s->group_count;
+
+		for (size_t f = 0; ok && f < sizeof(families); f++)
+			if (smd_config_address(&c->vips, families[f]))
+				ok = add_group(s, c, families[f]);
+		if (ok)
+			add_checks(s, first, c);
+	}
+	if (!ok) {
+		services_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+void services_free(struct services *s)
+{
+	if (!s)
+		return;
+	HASH_CLEAR(hh, s->by_vip);
+	HASH_CLEAR(hh, s->by_backend);
+	for (size_t i = 0; i < s->group_count; i++)
+		balancer_free(s->groups[i].balancer);
+	free(s->groups);
+	free(s->vips);
+	free(s->backends);
+	free(s->checks);
+	free(s);
+}
+
+/* ---- looking up ---- */
+
+struct vip *services_vip(const struct services *s, const struct flow_key *forward)
+{
+	struct service_key k = make_key(forward->family, forward->dst, forward->proto, forward->dport);
+	struct vip *v;
+
+	HASH_FIND(hh, s->by_vip, &k, sizeof(k), v);
+	return v;
+}
+
+struct backend *services_backend_at(const struct services *s, const struct service_key *key)
+{
+	struct backend *b;
+
+	HASH_FIND(hh, s->by_backend, key, sizeof(*key), b);
+	return b;
+}
+
+struct backend *services_backend(const struct services *s, const struct flow_key *reverse)
+{
+	struct service_key k = make_key(reverse->family, reverse->src, reverse->proto, reverse->sport);
+
+	return services_backend_at(s, &k);
+}
+
+struct backend *group_backend(const struct services *s, const struct group *g, const struct addr *addr, uint16_t port)
+{
+	struct service_key k = make_key(addr->family, addr->b, g->conf->protocol, port);
+	struct backend *b = services_backend_at(s, &k);
+
+	while (b && b->group != g)
+		b = b->next_same;
+	return b;
+}
+
+/* ---- health ---- */
+
+enum health_state backend_health(const struct backend *b)
+{
+	return b->check ? b->check->health.state : HEALTH_UP;
+}
+
+bool group_evaluate(struct group *g)
+{
+	enum group_state before = g->state;
+	size_t up = 0, unknown = 0;
+
+	for (size_t i = 0; i < g->backend_count; i++) {
+		enum health_state h = backend_health(&g->backends[i]);
+
+		balancer_set_usable(g->balancer, g->backends[i].index, h != HEALTH_DOWN);
+		up += h == HEALTH_UP;
+		unknown += h == HEALTH_UNKNOWN;
+	}
+	if (before != GROUP_WAITING || !unknown)
+		g->state = up ? GROUP_ANNOUNCED : GROUP_WITHDRAWN;
+	return g->state != before;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The configured services as tables to look up in: virtual addresses, servers,
+ * and the checks that say which servers can be used.
+ *
+ *   group    one address family of one service: a balancer, some VIPs, some backends
+ *   vip      one virtual address and port
+ *   backend  one address of one server in one group
+ *   check    one address and port to be checked; the backends of a server may share one
+ *
+ * Everything is made once and never moves; pointers stay good.  The
+ * configuration is borrowed and must outlive it.
+ *
+ * Pure; must not know of messages, flows, or how a check is made.
+ */
+#ifndef TURNOUT_SMD_SERVICES_H
+#define TURNOUT_SMD_SERVICES_H
+
+#include <uthash.h>
+
+#include "smd/balancer.h"
+#include "smd/config.h"
+#include "smd/health.h"
+
+/* Where something listens.  No padding; unused bytes zero. */
+struct service_key {
+	uint8_t family, proto;
+	uint16_t port;
+	uint8_t addr[16];
+};
+_Static_assert(sizeof(struct service_key) == 20, "service_key has no padding");
+
+enum group_state {
+	GROUP_WAITING,   /* its servers are being checked for the first time */
+	GROUP_ANNOUNCED, /* at least one server is up */
+	GROUP_WITHDRAWN, /* none is: another site may serve */
+};
+const char *group_state_name(enum group_state state);
+
+struct vip {
+	struct service_key key;
+	struct group *group;
+	uint64_t flows, decisions;
+	UT_hash_handle hh;
+};
+
+struct check {
+	struct addr addr;
+	uint16_t port;
+	const struct check_conf *conf;
+	struct health health;
+	char text[64]; /* the last result in words */
+};
+
+struct backend {
+	struct service_key key;
+	struct group *group;
+	const struct server_conf *conf;
+	uint16_t index;      /* in the group's balancer */
+	struct check *check; /* NULL: not checked, always up */
+	uint64_t flows, decisions;
+	struct backend *next_same; /* another group's at the same key */
+	UT_hash_handle hh;         /* the first of them */
+};
+
+struct group {
+	const struct service_conf *conf;
+	uint8_t family;
+	enum group_state state;
+	struct balancer *balancer;
+	struct vip *vips;
+	struct backend *backends;
+	size_t vip_count, backend_count;
+	uint32_t ttl_s; /* of its fixed affinities */
+};
+
+struct services {
+	struct group *groups;
+	struct vip *vips;
+	struct backend *backends;
+	struct check *checks;
+	size_t group_count, vip_count, backend_count, check_count;
+	struct vip *by_vip; /* uthash heads */
+	struct backend *by_backend;
+};
+
+/* NULL: no memory. */
+struct services *services_new(const struct smd_conf *conf);
+void services_free(struct services *s);
+
+/* The VIP a packet with this destination is for, NULL if none of ours. */
+struct vip *services_vip(const struct services *s, const struct flow_key *forward);
+/* The backends a packet with this source is from (then ->next_same), NULL if none of ours. */
+struct backend *services_backend(const struct services *s, const struct flow_key *reverse);
+/* The first of the backends at this key, NULL if there is none. */
+struct backend *services_backend_at(const struct services *s, const struct service_key *key);
+/* This group's backend at that address and port. */
+struct backend *group_backend(const struct services *s, const struct group *g, const struct addr *addr, uint16_t port);
+
+enum health_state backend_health(const struct backend *b);
+static inline struct addr service_key_addr(const struct service_key *k)
+{
+	return addr_make(k->family, k->addr);
+}
+/* A server that nothing speaks against may be chosen: usable in the balancer.
+ * Set the group's state by its servers'.  Returns whether the state changed. */
+bool group_evaluate(struct group *g);
+
+#endif

@@ -46,7 +46,7 @@ for device in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0 net/tun:
 done
 ln -s /proc/self/fd "$root/dev/fd"
 ln -s pts/ptmx "$root/dev/ptmx"
-cp -a "$2/." "$root"
+cp -RP "$2/." "$root"
 rm -rf "$root"/etc/systemd/system/*.wants "$root"/var/log/journal
 for unit in $3; do ln -sf /dev/null "$root/etc/systemd/system/$unit"; done
 mkdir "$root/run/host-root"

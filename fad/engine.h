@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The agent's meaning: what happens to a packet, and what a service message
+ * changes.  Owns the affinity tables, the holds, the managers known, the
+ * addresses advertised and all counters.
+ *
+ * Pure: sockets, clocks, eBPF and netlink are behind struct engine_out and the
+ * now_ms parameters.  A packet that an affinity matches comes in by
+ * engine_packet() and leaves by exactly one of: out->forward, a message, the
+ * hold, or a counted drop.
+ *
+ * Serves FA-1 to FA-4, FA-9, FIX, WILD, ACT-1, ACT-3, ACT-4, ACT-6 to ACT-8, PREC.
+ */
+#ifndef TURNOUT_FAD_ENGINE_H
+#define TURNOUT_FAD_ENGINE_H
+
+#include "fad/affinity.h"
+#include "fad/fixtab.h"
+#include "fad/hold.h"
+#include "fad/manager.h"
+#include "fad/packet.h"
+#include "fad/wildtab.h"
+
+/* group, name, help: one row each; the enum is ENGINE_<name in capitals>. */
+#define ENGINE_COUNTERS(X)                                                                                             \
+	X(PACKETS, "packets", "received", "packets that came up from the classifier")                                  \
+	X(BYTES, "packets", "received-bytes", "their bytes, from the IP header on")                                    \
+	X(FORWARDED, "packets", "forwarded", "sent on after a decision")                                               \
+	X(FORWARDED_BYTES, "packets", "forwarded-bytes", "their bytes")                                                \
+	X(UNMATCHED, "packets", "unmatched", "no affinity matched after all: routed unchanged")                        \
+	X(PUNTS, "packets", "punted", "sent to a manager for a decision")                                              \
+	X(HELD, "packets", "held", "kept until a manager answers")                                                     \
+	X(RELEASED, "packets", "released", "taken out of the hold")                                                    \
+	X(COPIES, "packets", "copied", "copies sent to a manager")                                                     \
+	X(RETURNED, "packets", "returned", "packets that came back from a manager")                                    \
+	X(DROP_AFFINITY, "drops", "affinity", "an affinity says drop")                                                 \
+	X(DROP_MALFORMED, "drops", "malformed", "not a well-formed IP packet")                                         \
+	X(DROP_HOLD_FULL, "drops", "hold-full", "no room to hold another packet of the flow")                          \
+	X(DROP_HOLD_TIMEOUT, "drops", "hold-timeout", "held until the manager's time was up")                          \
+	X(DROP_UNSENDABLE, "drops", "punt-unsendable", "could not be put into a message")                              \
+	X(DROP_DENIED, "drops", "denied-update", "packet inside an update that was denied")                            \
+	X(DROP_MISMATCH, "drops", "update-mismatch", "packet inside an update for another flow")                       \
+	X(DROP_COOKIE, "drops", "cookie", "returned packet without proof that it was here")                            \
+	X(DROP_ADVERTISED, "drops", "advertised", "to an advertised address, and no affinity matches")                 \
+	X(DROP_FORWARD, "drops", "forward", "could not be handed to the kernel")                                       \
+	X(DROP_STARTING, "drops", "starting", "sent up by a former agent's filter before managers said what for")      \
+	X(MATCHES, "messages", "matches", "interest matches sent")                                                     \
+	X(REFRESHES, "messages", "refreshes", "refresh requests sent")                                                 \
+	X(DENIES, "messages", "denies", "updates denied")                                                              \
+	X(WILDCARD_UPDATES, "messages", "wildcard-updates", "accepted")                                                \
+	X(FIXED_UPDATES, "messages", "fixed-updates", "accepted")                                                      \
+	X(UNEXPECTED, "message-drops", "unexpected", "a message type that an agent does not take")                     \
+	X(STALE_WILDCARD, "message-drops", "unknown-wildcard", "deletion of a wildcard that is not held")              \
+	X(WILDCARDS_ADDED, "wildcards", "added", "stored")                                                             \
+	X(WILDCARDS_REFRESHED, "wildcards", "refreshed", "stored again, unchanged")                                    \
+	X(WILDCARDS_DELETED, "wildcards", "deleted", "deleted by their manager")                                       \
+	X(WILDCARDS_EXPIRED, "wildcards", "expired", "not refreshed in time")                                          \
+	X(FIXED_ADDED, "affinities", "added", "stored")                                                                \
+	X(FIXED_UPDATED, "affinities", "updated", "stored again")                                                      \
+	X(FIXED_DELETED, "affinities", "deleted", "deleted by their manager")                                          \
+	X(FIXED_EXPIRED, "affinities", "expired", "not refreshed in time")                                             \
+	X(FIXED_HITS, "affinities", "hits", "packets that found a fixed affinity")                                     \
+	X(FIXED_MISSES, "affinities", "misses", "packets that found none")                                             \
+	X(RANKS_IGNORED, "affinities", "ranks-ignored", "flows with more precedences than a plan has steps")           \
+	X(NO_ROOM, "affinities", "no-room", "updates denied because a table is full")
+
+enum engine_counter {
+#define X(id, group, name, help) ENGINE_##id,
+	ENGINE_COUNTERS(X)
+#undef X
+		ENGINE_COUNTER_COUNT
+};
+
+struct engine_conf {
+	uint32_t max_fixed, max_wildcards;
+	struct hold_limits hold;
+	bool accept_uncovered;  /* FIX-6: take fixed affinities without a wildcard */
+	bool permit_protected;  /* honour WIRE_FLAG_PROTECTED */
+	bool authenticated;     /* messages are authenticated: a returned packet needs no cookie (MSG-9) */
+	uint64_t hash_key[2];   /* random: tables */
+	uint64_t cookie_key[2]; /* random: cookies */
+};
+
+/* What the engine asks of the world.  All are called synchronously. */
+struct engine_out {
+	/* Route the packet; next_hop NULL: by its destination.  False: could not (counted here). */
+	bool (*forward)(void *ctx, const struct packet *p, const struct addr *next_hop);
+	/* Send; header and security are filled in there.  False: could not. */
+	bool (*send)(void *ctx, const struct endpoint_peer *to, struct wire_msg *m);
+	/* The kernel's classifier: what must come up. */
+	bool (*shape)(void *ctx, uint16_t number, const struct classifier_shape *shape);
+	bool (*key)(void *ctx, const struct classifier_key *key, bool add);
+	bool (*flow)(void *ctx, const struct flow_key *key, bool add);
+	/* The set advertised changed by this prefix (ACT-3, FA-11). */
+	void (*advertise)(void *ctx, const struct addr *prefix, uint8_t plen, bool add);
+	/* A manager speaks from here (FA-8: its messages are never matched), or is forgotten. */
+	void (*manager)(void *ctx, const struct endpoint_peer *peer, bool add);
+};
+
+struct engine;
+
+struct engine *engine_new(const struct engine_conf *conf, const struct engine_out *out, void *ctx);
+void engine_free(struct engine *e); /* without messages or callbacks for what is lost but kernel keys and prefixes */
+
+/* A packet from the classifier.  p->data may be edited. */
+void engine_packet(struct engine *e, struct packet *p, uint64_t now_ms);
+/* The same that could not be parsed. */
+void engine_malformed(struct engine *e, enum packet_fault fault);
+/* One that a former agent's filter sent up, before we know what for: dropped. */
+void engine_untimely(struct engine *e);
+/* An authenticated, fresh message. */
+void engine_message(struct engine *e, const struct endpoint_peer *from, const struct wire_msg *m, uint64_t now_ms);
+/* A message refused for required segments of unknown type: deny it (MSG-3). */
+void engine_undecodable(struct engine *e, const struct endpoint_peer *from, const struct wire_list *unknown);
+/* Every 50 ms: hold timeouts, expiry. */
+void engine_tick(struct engine *e, uint64_t now_ms);
+
+/* The segment types this agent supports, for its hello (ACT-8). */
+void engine_supported(struct wire_list *list);
+
+/* ---- for listings; all read-only, valid until the next call that takes time or a message ---- */
+
+/* One prefix advertised, and by how many wildcards. */
+struct advert {
+	struct addr addr;
+	uint8_t plen;
+	uint32_t references;
+	UT_hash_handle hh;
+};
+
+/* Traffic by forward address (FIX-4). */
+struct forward_stat {
+	struct addr addr;
+	uint64_t packets, bytes;
+	UT_hash_handle hh;
+};
+
+const uint64_t *engine_counters(const struct engine *e); /* ENGINE_COUNTER_COUNT of them */
+const struct wildtab *engine_wildcards(const struct engine *e);
+const struct fixtab *engine_fixed(const struct engine *e);
+const struct hold *engine_hold(const struct engine *e);
+const struct manager *engine_managers(const struct engine *e);                  /* then ->hh.next */
+const struct advert *engine_adverts(const struct engine *e, uint64_t *version); /* then ->hh.next */
+const struct forward_stat *engine_forwards(const struct engine *e);             /* then ->hh.next */
+
+#endif

@@ -1,0 +1,578 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The way of a packet through the engine: find what matches, report it to
+ * managers as they asked, hold it, or edit it and send it on (FA-1).
+ *
+ *                      +-- hold exists for the flow --> held (FA-9)
+ *   engine_packet -----+
+ *                      +-- engine_pass: compose, report
+ *                              |-- a manager takes it: punted, its flow held
+ *                              |-- to be held (ACT-7):  copied and held
+ *                              |-- drop (FIX-3)
+ *                              +-- edited, forwarded
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "fad/engine_priv.h"
+#include "fad/segment.h"
+
+/* ---- composing ---- */
+
+/* Cursors over what matches a key, all sorted by rank. */
+struct candidates {
+	struct affinity *answer;
+	struct fixed *fixed;
+	struct wildcard **wild;
+	size_t wild_left;
+};
+
+static bool next_rank(const struct candidates *c, affinity_rank *rank)
+{
+	bool any = false;
+
+	*rank = AFFINITY_RANK_BEFORE_ALL; /* also the greatest value */
+	if (c->answer && c->answer->rank < *rank)
+		*rank = c->answer->rank, any = true;
+	if (c->fixed && c->fixed->a.rank < *rank)
+		*rank = c->fixed->a.rank, any = true;
+	if (c->wild_left && c->wild[0]->a.rank < *rank)
+		*rank = c->wild[0]->a.rank, any = true;
+	return any;
+}
+
+/* The one that acts at this rank: the answer just given, else a fixed one, else a
+ * wildcard (FIX-7); all of this rank are consumed. */
+static struct plan_step take_rank(struct candidates *c, affinity_rank rank)
+{
+	struct plan_step s = {NULL, NULL};
+
+	if (c->answer && c->answer->rank == rank) {
+		s.a = c->answer;
+		c->answer = NULL;
+	}
+	for (; c->fixed && c->fixed->a.rank == rank; c->fixed = c->fixed->next_in_flow)
+		if (!s.a)
+			s.a = &c->fixed->a;
+	for (; c->wild_left && c->wild[0]->a.rank == rank; c->wild++, c->wild_left--)
+		if (!s.a)
+			s = (struct plan_step){&c->wild[0]->a, c->wild[0]};
+	return s;
+}
+
+static void fold_edit(struct plan_edit *into, const struct plan_edit *e)
+{
+	if (e->set & PLAN_SRC)
+		memcpy(into->src, e->src, 16);
+	if (e->set & PLAN_DST)
+		memcpy(into->dst, e->dst, 16);
+	if (e->set & PLAN_SPORT)
+		into->sport = e->sport;
+	if (e->set & PLAN_DPORT)
+		into->dport = e->dport;
+	into->set |= e->set;
+}
+
+/*
+ * A wildcard that drops what its manager does not let pass: this packet the
+ * manager sent back, so it goes on (figure 15).
+ */
+static bool let_pass(const struct passage *way, const struct plan_step *s)
+{
+	return way->kind == PASSAGE_RETURNED && !way->answer && s->wildcard && affinity_drops(s->a) &&
+	       s->a->rank == way->resume;
+}
+
+/* Compose what all precedences say about a key into one plan (PREC-8). */
+static void compose(struct engine *e, const struct flow_key *k, struct fixed *fixed, const struct passage *way,
+		    struct flow_plan *plan)
+{
+	struct wildcard *wild[WILDTAB_MAX_MATCHES];
+	struct candidates c = {.answer = way->answer, .fixed = fixed, .wild = wild};
+	affinity_rank rank;
+
+	memset(plan, 0, sizeof(*plan));
+	plan->edit.family = k->family;
+	c.wild_left = wildtab_match(e->wild, k, wild, WILDTAB_MAX_MATCHES);
+	while (next_rank(&c, &rank)) {
+		struct plan_step s;
+
+		if (plan->count == PLAN_MAX_STEPS) {
+			engine_count(e, ENGINE_RANKS_IGNORED);
+			break;
+		}
+		s = take_rank(&c, rank);
+		plan->steps[plan->count++] = s;
+		plan->watched |= s.a->interest_count > 0;
+		fold_edit(&plan->edit, &s.a->edit);
+		if (affinity_ends_cascade(s.a) && !let_pass(way, &s)) {
+			plan->drop = affinity_drops(s.a);
+			plan->next_hop = s.a->forward;
+			break;
+		}
+	}
+	plan->delta = plan_edit_delta(&plan->edit, k);
+	plan->generation = e->generation;
+}
+
+/* ---- messages to managers ---- */
+
+/* What one interest criterion says about a packet with these bits (ACT-6, ACT-7). */
+struct verdict {
+	bool notice; /* with a match message, else in an IP packet only message */
+	bool take;   /* the packet itself goes */
+	bool copy;   /* a copy goes */
+	bool hold;   /* the original waits for a fixed affinity */
+	uint16_t reasons;
+};
+
+static struct verdict judge(const struct wire_interest *c, uint16_t bits)
+{
+	uint16_t copy = bits & c->copy;
+
+	return (struct verdict){
+		.notice = (bits & c->interest) != 0,
+		.take = (bits & c->data & ~copy) != 0,
+		.copy = copy != 0,
+		.hold = (copy & c->hold) != 0,
+		.reasons = bits & c->interest,
+	};
+}
+
+static struct endpoint_peer recipient(const struct affinity *a, const struct wire_interest *c)
+{
+	struct endpoint_peer to = a->manager->peer;
+
+	if (!addr_is_zero(&c->addr))
+		to.addr = c->addr;
+	if (c->port)
+		to.port = c->port;
+	return to;
+}
+
+static void set_data(struct wire_msg *m, const struct affinity *a, const uint8_t cookie[COOKIE_LEN])
+{
+	if (a->sm_data_len) {
+		m->sm_data = (struct wire_blob){a->sm_data, a->sm_data_len};
+		wire_set(m, WIRE_SEG_SM_DATA, false);
+	}
+	if (a->manager->identity.name[0] || a->manager->identity.addr.family) {
+		m->identity = a->manager->identity;
+		wire_set(m, WIRE_SEG_IDENTITY, false);
+	}
+	m->fa_data = (struct wire_blob){cookie, COOKIE_LEN};
+	wire_set(m, WIRE_SEG_FA_DATA, false);
+}
+
+static void set_identifier(struct wire_msg *m, const struct affinity *a, const struct flow_key *k, uint16_t reasons)
+{
+	m->identifier = (struct wire_identifier){.key = *k, .flags = a->flags, .reasons = reasons};
+	m->identifier.flags &= WIRE_FLAG_DISPATCH | WIRE_FLAG_INFORMATION;
+	wire_set(m, WIRE_SEG_IDENTIFIER, true);
+}
+
+/* A report about packet p to one recipient; data NULL: without the packet. */
+static bool send_report(struct engine *e, const struct plan_step *s, const struct wire_interest *c,
+			const struct verdict *v, const struct packet *p, const struct wire_blob *data, uint64_t now_ms)
+{
+	struct endpoint_peer to = recipient(s->a, c);
+	struct cookie cookie = {.rank = s->a->rank, .ifindex = p->ifindex, .made_ms = now_ms};
+	uint8_t cookie_bytes[COOKIE_LEN];
+	struct wire_msg m;
+
+	cookie_make(e->conf.cookie_key, &p->key, &cookie, cookie_bytes);
+	wire_start(&m, !v->notice ? WIRE_PACKET : s->wildcard ? WIRE_MATCH_WILDCARD : WIRE_MATCH_FIXED);
+	set_data(&m, s->a, cookie_bytes);
+	if (v->notice)
+		set_identifier(&m, s->a, &p->key, v->reasons);
+	else
+		m.present = wire_bit(WIRE_SEG_FA_DATA); /* IP packet only carries no manager's data */
+	if (data) {
+		m.packet = *data;
+		wire_set(&m, WIRE_SEG_IP_PACKET, true);
+	}
+	if (!e->out->send(e->ctx, &to, &m))
+		return false;
+	s->a->manager->matches++;
+	if (v->notice)
+		engine_count(e, ENGINE_MATCHES);
+	return true;
+}
+
+/* Cut segment i of p into the engine's scratch buffer. */
+static bool segment_blob(struct engine *e, const struct packet *p, size_t i, struct wire_blob *blob)
+{
+	size_t len = segment_write(p, i, e->scratch, sizeof(e->scratch));
+
+	*blob = (struct wire_blob){e->scratch, (uint16_t)len};
+	return len > 0 && len <= UINT16_MAX;
+}
+
+/* Send copies of all that p stands for; the first with the notice. */
+static void send_copies(struct engine *e, const struct plan_step *s, const struct wire_interest *c,
+			const struct verdict *v, const struct packet *p, uint64_t now_ms)
+{
+	size_t n = segment_count(p);
+	struct verdict rest = *v;
+	struct wire_blob blob;
+
+	rest.notice = false;
+	for (size_t i = 0; i < n; i++)
+		if (segment_blob(e, p, i, &blob) && send_report(e, s, c, i ? &rest : v, p, &blob, now_ms))
+			engine_count(e, ENGINE_COPIES);
+}
+
+/* mark: as in struct held_packet; AFFINITY_RANK_BEFORE_ALL, or the rank whose hold bit keeps the packet (ACT-7). */
+static bool hold_packet(struct engine *e, struct held_flow *f, const struct packet *p, affinity_rank mark)
+{
+	bool ok = f && hold_push(e->hold, f, p, mark);
+
+	engine_count(e, ok ? ENGINE_HELD : ENGINE_DROP_HOLD_FULL);
+	return ok;
+}
+
+static struct held_flow *hold_get(struct engine *e, const struct flow_key *k, uint64_t now_ms)
+{
+	struct held_flow *f = hold_find(e->hold, k);
+
+	return f ? f : hold_begin(e->hold, k, now_ms);
+}
+
+/* Keep all but the first packet of a punted super-packet, in order (MSG-11). */
+static void hold_rest(struct engine *e, struct held_flow *f, const struct packet *p, affinity_rank mark)
+{
+	size_t n = segment_count(p);
+	struct wire_blob blob;
+	struct packet part;
+
+	for (size_t i = 1; i < n; i++) {
+		if (!segment_blob(e, p, i, &blob) || packet_parse(&part, e->scratch, blob.len) != PACKET_OK) {
+			engine_count(e, ENGINE_DROP_UNSENDABLE);
+			continue;
+		}
+		memset(&part.offload, 0, sizeof(part.offload));
+		part.ifindex = p->ifindex;
+		hold_packet(e, f, &part, mark);
+	}
+}
+
+/* The packet itself goes to the manager; the rest of its flow waits (FA-9). */
+static void punt(struct engine *e, const struct plan_step *s, const struct wire_interest *c, const struct verdict *v,
+		 const struct packet *p, uint64_t now_ms)
+{
+	/* What the manager has seen already, and held, it is not told of again. */
+	affinity_rank mark = v->hold ? s->a->rank : AFFINITY_RANK_BEFORE_ALL;
+	struct wire_blob blob;
+
+	if (!segment_blob(e, p, 0, &blob) || !send_report(e, s, c, v, p, &blob, now_ms)) {
+		engine_count(e, ENGINE_DROP_UNSENDABLE);
+		return;
+	}
+	engine_count(e, ENGINE_PUNTS);
+	if (s->wildcard)
+		s->wildcard->flows++;
+	hold_rest(e, hold_get(e, &p->key, now_ms), p, mark);
+}
+
+/*
+ * The original of a copied packet waits for a fixed affinity; what cannot wait,
+ * or has waited long enough, goes to the manager itself (ACT-7).
+ */
+static void keep(struct engine *e, const struct plan_step *s, const struct wire_interest *c, const struct packet *p,
+		 bool overdue, uint64_t now_ms)
+{
+	const struct verdict bare = {.take = true, .hold = true};
+	struct held_flow *f = overdue ? NULL : hold_get(e, &p->key, now_ms);
+
+	if (f && hold_push(e->hold, f, p, s->a->rank))
+		engine_count(e, ENGINE_HELD);
+	else
+		punt(e, s, c, &bare, p, now_ms);
+}
+
+/*
+ * Report to whom this step's criteria name.  True: the packet is gone, to a
+ * manager or into the hold.
+ */
+static bool report(struct engine *e, const struct plan_step *s, const struct packet *p, uint16_t bits, uint64_t now_ms)
+{
+	const struct wire_interest *keeper = NULL;
+	bool taken = false;
+
+	for (int i = 0; i < s->a->interest_count; i++) {
+		const struct wire_interest *c = &s->a->interest[i];
+		struct verdict v = judge(c, bits);
+
+		if (v.copy)
+			send_copies(e, s, c, &v, p, now_ms);
+		if (v.take && !taken)
+			punt(e, s, c, &v, p, now_ms);
+		else if (v.take)
+			send_copies(e, s, c, &v, p, now_ms); /* somebody took the original already */
+		else if (v.notice && !v.copy)
+			send_report(e, s, c, &v, p, NULL, now_ms);
+		taken |= v.take;
+		if (v.hold && !keeper)
+			keeper = c;
+	}
+	if (keeper && !taken)
+		keep(e, s, keeper, p, false, now_ms);
+	return taken || keeper;
+}
+
+/* It was reported and held here.  True: it still is, or its manager has it, since no fixed affinity has come. */
+static bool still_held(struct engine *e, const struct plan_step *s, const struct packet *p, uint16_t bits, bool overdue,
+		       uint64_t now_ms)
+{
+	for (int i = 0; s->wildcard && i < s->a->interest_count; i++) {
+		if (!judge(&s->a->interest[i], bits).hold)
+			continue;
+		keep(e, s, &s->a->interest[i], p, overdue, now_ms);
+		return true;
+	}
+	return false;
+}
+
+/* Half the TTL is gone and the flow lives: ask for more before it runs out (FIX-9). */
+static void refresh(struct engine *e, const struct plan_step *s, const struct packet *p, uint64_t now_ms)
+{
+	struct affinity *a = s->a;
+	struct cookie cookie = {.rank = a->rank, .ifindex = p->ifindex, .made_ms = now_ms};
+	uint8_t cookie_bytes[COOKIE_LEN];
+	struct wire_msg m;
+
+	if (s->wildcard || a->refresh_sent || !a->ttl_s || now_ms < a->updated_ms + (uint64_t)a->ttl_s * 500)
+		return;
+	cookie_make(e->conf.cookie_key, &p->key, &cookie, cookie_bytes);
+	wire_start(&m, WIRE_REFRESH);
+	set_data(&m, a, cookie_bytes);
+	set_identifier(&m, a, &p->key, 0);
+	a->refresh_sent = e->out->send(e->ctx, &a->manager->peer, &m);
+	if (a->refresh_sent)
+		engine_count(e, ENGINE_REFRESHES);
+}
+
+/* ---- sending on ---- */
+
+static void account(struct engine *e, const struct flow_plan *plan, const struct packet *p, uint64_t now_ms)
+{
+	size_t packets = segment_count(p);
+	struct addr to = plan->next_hop;
+	bool inform = false;
+
+	if (addr_is_zero(&to))
+		to = addr_make(p->key.family, plan->edit.set & PLAN_DST ? plan->edit.dst : p->key.dst);
+	for (int i = 0; i < plan->count; i++) {
+		struct affinity *a = plan->steps[i].a;
+
+		a->packets += packets;
+		a->bytes += p->len;
+		inform |= a->flags & WIRE_FLAG_INFORMATION;
+		refresh(e, &plan->steps[i], p, now_ms);
+	}
+	if (inform)
+		engine_count_forward(e, &to, packets, p->len);
+}
+
+static uint8_t hop_limit(const struct packet *p)
+{
+	return p->data[p->key.family == 4 ? 8 : 7];
+}
+
+static void send_on(struct engine *e, const struct flow_plan *plan, struct packet *p)
+{
+	const struct addr *next_hop = addr_is_zero(&plan->next_hop) ? NULL : &plan->next_hop;
+	struct plan_target target = {
+		.data = p->data,
+		.len = p->len,
+		.l4 = p->l4,
+		.proto = p->key.proto,
+		/* Else it is the sum of something carried inside, which no edit concerns. */
+		.partial = p->offload.partial && p->offload.csum_start == p->l4,
+	};
+
+	if (plan->drop) {
+		engine_count(e, ENGINE_DROP_AFFINITY);
+		return;
+	}
+	/* One whose way ends here: the kernel's error must show it as its sender knows it (FA-7). */
+	if (hop_limit(p) <= 1)
+		next_hop = NULL;
+	else
+		plan_apply(&plan->edit, &plan->delta, &target);
+	if (!e->out->forward(e->ctx, p, next_hop)) {
+		engine_count(e, ENGINE_DROP_FORWARD);
+		return;
+	}
+	engine_count(e, ENGINE_FORWARDED);
+	e->counters[ENGINE_FORWARDED_BYTES] += p->len;
+}
+
+/* The bits this packet sets for one affinity.  First data: kept a flow and affinity (ACT-6). */
+static uint16_t bits_for(const struct plan_step *s, struct flow *f, uint16_t all)
+{
+	bool *seen = !s->wildcard ? &s->a->data_seen : f ? &f->data_seen : NULL;
+	uint16_t bits = all;
+
+	if (seen && *seen)
+		bits &= (uint16_t)~WIRE_INTEREST_FIRST_DATA;
+	if (seen)
+		*seen |= (all & WIRE_INTEREST_DATA) != 0;
+	return bits;
+}
+
+/* Let every step after the resume point see the packet.  True: it is gone. */
+static bool report_all(struct engine *e, const struct flow_plan *plan, const struct passage *way, struct packet *p,
+		       struct flow *f, uint64_t now_ms)
+{
+	uint16_t all = packet_interest(p, true);
+	bool waited = way->kind == PASSAGE_WAITED || way->kind == PASSAGE_OVERDUE;
+
+	for (int i = 0; i < plan->count; i++) {
+		const struct plan_step *s = &plan->steps[i];
+
+		if (!s->a->interest_count || s->a == way->answer)
+			continue;
+		if (waited && s->a->rank == way->resume) {
+			if (still_held(e, s, p, all, way->kind == PASSAGE_OVERDUE, now_ms))
+				return true;
+		} else if (affinity_rank_after(s->a->rank, way->resume)) {
+			if (report(e, s, p, bits_for(s, f, all), now_ms))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* The classifier's masks are coarser than ranges, and a wildcard may just have expired. */
+static void unmatched(struct engine *e, struct packet *p, const struct passage *way)
+{
+	/* What a manager sent back it wants forwarded, whatever has gone in between (figure 15). */
+	if (way->kind != PASSAGE_RETURNED && engine_advertised(e, &p->key)) {
+		engine_count(e, ENGINE_DROP_ADVERTISED);
+		return;
+	}
+	engine_count(e, ENGINE_UNMATCHED);
+	if (!e->out->forward(e->ctx, p, NULL))
+		engine_count(e, ENGINE_DROP_FORWARD);
+}
+
+void engine_pass(struct engine *e, struct packet *p, const struct passage *way, uint64_t now_ms)
+{
+	struct flow *f = fixtab_flow(e->fixed, &p->key);
+	struct flow_plan local, *plan = f && way->kind != PASSAGE_RETURNED ? &f->plan : &local;
+
+	engine_count(e, f ? ENGINE_FIXED_HITS : ENGINE_FIXED_MISSES);
+	if (plan == &local || plan->generation != e->generation)
+		compose(e, &p->key, f ? f->fixed : NULL, way, plan);
+	if (!plan->count) {
+		unmatched(e, p, way);
+		return;
+	}
+	if (plan->watched && report_all(e, plan, way, p, f, now_ms))
+		return;
+	account(e, plan, p, now_ms);
+	send_on(e, plan, p);
+}
+
+/* Of the wire or of the hold: behind those of its flow that are waiting. */
+static void arrive(struct engine *e, struct packet *p, const struct passage *way, uint64_t now_ms)
+{
+	struct held_flow *f = hold_find(e->hold, &p->key);
+
+	if (f)
+		hold_packet(e, f, p, way->resume);
+	else
+		engine_pass(e, p, way, now_ms);
+}
+
+void engine_packet(struct engine *e, struct packet *p, uint64_t now_ms)
+{
+	const struct passage fresh = {.kind = PASSAGE_FRESH, .resume = AFFINITY_RANK_BEFORE_ALL};
+
+	engine_count(e, ENGINE_PACKETS);
+	e->counters[ENGINE_BYTES] += p->len;
+	arrive(e, p, &fresh, now_ms);
+}
+
+void engine_untimely(struct engine *e)
+{
+	engine_count(e, ENGINE_DROP_STARTING);
+}
+
+void engine_malformed(struct engine *e, enum packet_fault fault)
+{
+	(void)fault;
+	engine_count(e, ENGINE_DROP_MALFORMED);
+}
+
+/* ---- the hold ---- */
+
+/* Send one held packet through again; overdue: nobody answered in time. */
+static void rerun_one(struct engine *e, struct held_packet *held, bool overdue, uint64_t now_ms)
+{
+	struct passage way = {.kind = PASSAGE_FRESH, .resume = held->mark};
+
+	if (held->mark != AFFINITY_RANK_BEFORE_ALL)
+		way.kind = overdue ? PASSAGE_OVERDUE : PASSAGE_WAITED;
+	engine_count(e, ENGINE_RELEASED);
+	arrive(e, &held->p, &way, now_ms);
+}
+
+/* Send all of a flow through again, in order; tries: punts their flow had without an answer. */
+static void rerun(struct engine *e, struct held_packet *list, uint32_t tries, uint64_t now_ms)
+{
+	bool first = true;
+
+	while (list) {
+		struct held_packet *held = list;
+		struct held_flow *f;
+
+		list = held->next;
+		rerun_one(e, held, first && tries, now_ms);
+		f = first && tries ? hold_find(e->hold, &held->p.key) : NULL;
+		if (f)
+			f->tries += tries;
+		free(held);
+		first = false;
+	}
+}
+
+struct held_packet *engine_take_held(struct engine *e, const struct flow_key *k)
+{
+	struct held_flow *f = hold_find(e->hold, k);
+
+	return f ? hold_release(e->hold, f) : NULL;
+}
+
+void engine_resume_held(struct engine *e, struct held_packet *list, uint64_t now_ms)
+{
+	rerun(e, list, 0, now_ms);
+}
+
+static void give_up(struct engine *e, struct held_flow *f)
+{
+	struct held_packet *list = hold_release(e->hold, f);
+
+	while (list) {
+		struct held_packet *next = list->next;
+
+		engine_count(e, ENGINE_DROP_HOLD_TIMEOUT);
+		free(list);
+		list = next;
+	}
+}
+
+void engine_hold_timeouts(struct engine *e, uint64_t now_ms)
+{
+	struct held_flow *f;
+
+	while ((f = hold_oldest(e->hold)) && now_ms - f->since_ms >= ENGINE_PUNT_TIMEOUT_MS) {
+		uint32_t tries = f->tries;
+
+		if (tries >= ENGINE_PUNT_TRIES)
+			give_up(e, f);
+		else
+			rerun(e, hold_release(e->hold, f), tries, now_ms);
+	}
+}

@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Tests of a packet's way through the engine: punt, hold, answer, translation,
+ * dispatch, drop, super-packets, and packets that came back.
+ */
+#include "fad/engine_fixture.h"
+
+#define VIP    "203.0.113.10"
+#define CLIENT "198.51.100.7"
+
+START_TEST(test_FA_1_fixed_then_wildcard_then_routing)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_service(), answer;
+	struct flow_key k = bed_client(1000), other = bed_key(IPPROTO_TCP, CLIENT, 1000, "192.0.2.99", 80);
+
+	bed_message(b, 1, &service);
+	bed_packet(b, &other, SYN, 0); /* neither: routed, untouched */
+	bed_went_to(bed_last_forwarded(b), "192.0.2.99", 80);
+	ck_counter(b, UNMATCHED, 1);
+	bed_packet(b, &k, SYN, 0); /* a wildcard: asked about */
+	ck_assert_uint_eq(b->sent_count, 1);
+	ck_assert_int_eq(b->sent[0].m.h.type, WIRE_MATCH_WILDCARD);
+	ck_assert_uint_eq(b->forwarded_count, 1);
+	answer = bed_answer(&b->sent[0], 60);
+	bed_message(b, 1, &answer);
+	bed_packet(b, &k, ACK, 100); /* a fixed one: not asked again */
+	ck_assert_uint_eq(b->sent_count, 1);
+	ck_assert_uint_eq(b->forwarded_count, 3);
+	bed_went_to(bed_last_forwarded(b), "10.0.20.11", 8080);
+	ck_assert(!bed_last_forwarded(b)->dispatched);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FA_1_ARCH_3_first_packet_seen_is_a_mid_flow_one)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_service(), answer;
+	struct flow_key k = bed_client(1000);
+
+	bed_message(b, 1, &service);
+	bed_packet(b, &k, ACK | PSH, 500);
+	ck_assert_uint_eq(b->sent_count, 1);
+	ck_assert_uint_eq(b->sent[0].m.packet.len, 540);
+	answer = bed_answer(&b->sent[0], 60);
+	bed_message(b, 1, &answer);
+	bed_went_to(bed_last_forwarded(b), "10.0.20.11", 8080);
+	ck_assert_uint_eq(bed_last_forwarded(b)->p.len, 540);
+	ck_assert_uint_eq(bed_last_forwarded(b)->p.ifindex, 7); /* where it first came in: the cookie says it */
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_KEY_1_reverse_flow_is_another_key)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_service(), fixed;
+	struct flow_key k = bed_client(1000), reverse = flow_key_reverse(&k);
+
+	bed_message(b, 1, &service);
+	fixed = bed_fixed(&k, 60);
+	bed_dispatch(&fixed, NULL);
+	bed_message(b, 1, &fixed);
+	bed_packet(b, &reverse, ACK, 0);
+	ck_assert_uint_eq(b->forwarded_count, 1);
+	bed_packet(b, &k, ACK, 0);
+	ck_assert_uint_eq(b->forwarded_count, 1);
+	ck_counter(b, DROP_AFFINITY, 1);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_KEY_2_other_protocols_by_addresses_alone)
+{
+	struct bed *b = bed_new();
+	struct wire_msg w = bed_wildcard(VIP, 0);
+	struct flow_key k = bed_key(IPPROTO_ICMP, CLIENT, 0, VIP, 0);
+
+	w.wildcard.proto = IPPROTO_ICMP;
+	bed_interest(&w, PUNT_ALL, PUNT_ALL, 0, 0);
+	bed_message(b, 1, &w);
+	bed_packet(b, &k, 0, 56);
+	ck_assert_uint_eq(b->sent_count, 1);
+	ck_assert_mem_eq(&b->sent[0].m.identifier.key, &k, sizeof(k));
+	ck_assert_uint_eq(b->sent[0].m.identifier.reasons, WIRE_INTEREST_ALL);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_KEY_3_ACT_1_IPv6_flow_is_translated)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_wildcard("2001:db8:113::10", 80), answer;
+	struct flow_key k = bed_key(IPPROTO_TCP, "2001:db8:7::1", 1000, "2001:db8:113::10", 80);
+
+	bed_interest(&service, PUNT_ALL, PUNT_ALL, 0, 0);
+	bed_message(b, 1, &service);
+	bed_packet(b, &k, SYN, 0);
+	ck_assert_uint_eq(b->sent_count, 1);
+	answer = bed_fixed(&k, 60);
+	bed_nat(&answer, WIRE_NAT_DST | WIRE_NAT_DPORT, "2001:db8:20::11", 8080);
+	bed_nat(&answer, WIRE_NAT_SRC | WIRE_NAT_SPORT, "2001:db8:99::1", 5000);
+	bed_return(&answer, &b->sent[0]);
+	bed_message(b, 1, &answer);
+	bed_packet(b, &k, ACK, 777);
+	ck_assert_uint_eq(b->forwarded_count, 2);
+	for (size_t i = 0; i < 2; i++) {
+		bed_went_to(&b->forwarded[i], "2001:db8:20::11", 8080);
+		ck_assert_uint_eq(b->forwarded[i].p.key.sport, 5000);
+	}
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_ACT_1_unset_fields_stay_and_the_punt_is_unedited)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_service(), answer;
+	struct flow_key k = bed_client(1000);
+
+	bed_nat(&service, WIRE_NAT_SRC, "192.0.2.1", 0); /* the wildcard's own translation */
+	bed_message(b, 1, &service);
+	bed_packet(b, &k, SYN, 0);
+	ck_assert_mem_eq(b->sent[0].m.packet.data + 12, k.src, 4); /* not applied to what the manager sees */
+	answer = bed_fixed(&k, 0);
+	bed_nat(&answer, WIRE_NAT_DPORT, NULL, 8080);
+	bed_return(&answer, &b->sent[0]);
+	bed_message(b, 1, &answer);
+	bed_went_to(bed_last_forwarded(b), VIP, 8080);
+	/* The fixed one stands in the wildcard's place (FIX-7): the source is as it was. */
+	ck_assert_mem_eq(bed_last_forwarded(b)->p.key.src, k.src, 16);
+	ck_assert_uint_eq(bed_last_forwarded(b)->p.key.sport, 1000);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_ACT_1_partial_checksum_stays_partial)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_service(), fixed;
+	struct flow_key k = bed_client(1000);
+	struct packet p = {.ifindex = 7};
+	struct bed_forwarded *f;
+	size_t len = bed_write(b->packet, &k, ACK, 300);
+	uint16_t partial = checksum_fold(checksum_pseudo(k.src, k.dst, 4, IPPROTO_TCP, 320));
+
+	bed_message(b, 1, &service);
+	fixed = bed_fixed(&k, 60);
+	bed_nat(&fixed, WIRE_NAT_DST | WIRE_NAT_DPORT, "10.0.20.11", 8080);
+	bed_message(b, 1, &fixed);
+	memcpy(b->packet + 36, &partial, 2);
+	p.offload = (struct packet_offload){.partial = true, .csum_start = 20, .csum_offset = 16};
+	ck_assert_int_eq(packet_parse(&p, b->packet, len), PACKET_OK);
+	engine_packet(b->e, &p, b->now_ms);
+	f = &b->forwarded[0];
+	ck_assert(f->p.offload.partial);
+	partial = checksum_fold(checksum_pseudo(f->p.key.src, f->p.key.dst, 4, IPPROTO_TCP, 320));
+	ck_assert_mem_eq(f->bytes + 36, &partial, 2);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FIX_2_dispatch_leaves_the_destination_alone)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_service(), fixed;
+	struct flow_key k = bed_client(1000);
+
+	bed_message(b, 1, &service);
+	fixed = bed_fixed(&k, 60);
+	bed_dispatch(&fixed, "10.0.20.12");
+	bed_message(b, 1, &fixed);
+	bed_packet(b, &k, ACK, 10);
+	ck_assert(b->forwarded[0].dispatched);
+	ck_assert_mem_eq(b->forwarded[0].next_hop.b, ((uint8_t[]){10, 0, 20, 12}), 4);
+	bed_went_to(&b->forwarded[0], VIP, 80);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FIX_3_zero_forward_drops_after_counting)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_service(), fixed;
+	struct flow_key k = bed_client(1000);
+	struct fixed *x;
+
+	bed_message(b, 1, &service);
+	fixed = bed_fixed(&k, 60);
+	bed_dispatch(&fixed, NULL);
+	bed_message(b, 1, &fixed);
+	bed_packet(b, &k, ACK, 60);
+	bed_packet(b, &k, ACK, 60);
+	ck_assert_uint_eq(b->forwarded_count, 0);
+	ck_counter(b, DROP_AFFINITY, 2);
+	x = fixtab_next(engine_fixed(b->e), NULL)->fixed;
+	ck_assert_uint_eq(x->a.packets, 2);
+	ck_assert_uint_eq(x->a.bytes, 200);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FIX_4_information_flag_counts_by_forward_address)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_service(), fixed;
+	struct flow_key k[3] = {bed_client(1), bed_client(2), bed_client(3)};
+	const struct forward_stat *s;
+	struct addr server = bed_addr("10.0.20.11");
+
+	bed_message(b, 1, &service);
+	for (int i = 0; i < 3; i++) {
+		fixed = bed_fixed(&k[i], 60);
+		bed_nat(&fixed, WIRE_NAT_DST, "10.0.20.11", 0);
+		fixed.fixed.flags = i < 2 ? WIRE_FLAG_INFORMATION : 0;
+		bed_message(b, 1, &fixed);
+		bed_packet(b, &k[i], ACK, 60);
+	}
+	s = engine_forwards(b->e);
+	ck_assert_ptr_nonnull(s);
+	ck_assert(addr_equal(&s->addr, &server));
+	ck_assert_uint_eq(s->packets, 2); /* not the one without the flag */
+	ck_assert_uint_eq(s->bytes, 200);
+	ck_assert_ptr_null(s->hh.next);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FA_3_no_copy_of_a_punted_packet_is_kept)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_service();
+	struct flow_key k = bed_client(1000);
+
+	bed_message(b, 1, &service);
+	bed_packet(b, &k, SYN, 0);
+	ck_assert_uint_eq(hold_bytes(engine_hold(b->e)), 0);
+	bed_wait(b, 2000); /* nothing to punt again; the next packet starts afresh */
+	ck_assert_uint_eq(b->sent_count, 1);
+	ck_assert_uint_eq(hold_flows(engine_hold(b->e)), 0);
+	bed_packet(b, &k, SYN, 0);
+	ck_assert_uint_eq(b->sent_count, 2);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FA_9_later_packets_wait_and_follow_in_order)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_service(), answer;
+	struct flow_key k = bed_client(1000), other = bed_client(1001);
+
+	bed_message(b, 1, &service);
+	bed_packet(b, &k, SYN, 0);
+	bed_packet(b, &k, SYN, 0); /* the client repeats itself */
+	for (size_t i = 1; i <= 5; i++)
+		bed_packet(b, &k, ACK, i * 10);
+	bed_packet(b, &other, SYN, 0); /* another flow does not wait for this one */
+	ck_assert_uint_eq(b->sent_count, 2);
+	ck_counter(b, HELD, 6);
+	ck_assert_uint_eq(b->forwarded_count, 0);
+	answer = bed_answer(&b->sent[0], 60);
+	bed_message(b, 1, &answer);
+	ck_assert_uint_eq(b->forwarded_count, 7);
+	ck_assert_uint_eq(b->sent_count, 2);
+	for (size_t i = 0; i < 7; i++) {
+		bed_went_to(&b->forwarded[i], "10.0.20.11", 8080);
+		ck_assert_uint_eq(b->forwarded[i].p.len, 40 + (i < 2 ? 0 : (i - 1) * 10));
+	}
+	ck_assert_uint_eq(hold_flows(engine_hold(b->e)), 1);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FA_9_hold_is_bounded_and_drops_by_name)
+{
+	struct engine_conf conf = bed_conf();
+	struct wire_msg service = bed_service();
+	struct flow_key k = bed_client(1000);
+	struct bed *b;
+
+	conf.hold.packets = 4;
+	b = bed_new_with(&conf);
+	bed_message(b, 1, &service);
+	for (int i = 0; i < 10; i++)
+		bed_packet(b, &k, ACK, 10);
+	ck_counter(b, HELD, 4);
+	ck_counter(b, DROP_HOLD_FULL, 5);
+	ck_assert_uint_eq(b->sent_count, 1);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FA_9_unanswered_punts_are_repeated_thrice_then_dropped_by_name)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_service();
+	struct flow_key k = bed_client(1000);
+
+	bed_message(b, 1, &service);
+	for (size_t i = 0; i < 6; i++)
+		bed_packet(b, &k, ACK, i);
+	bed_wait(b, 200);
+	ck_assert_uint_eq(b->sent_count, 1);
+	bed_wait(b, 50);
+	ck_assert_uint_eq(b->sent_count, 2);
+	ck_assert_uint_eq(b->sent[1].m.packet.len, 41); /* the oldest that waits */
+	bed_wait(b, 250);
+	ck_assert_uint_eq(b->sent_count, 3);
+	bed_wait(b, 5000);
+	ck_assert_uint_eq(b->sent_count, 3);
+	ck_counter(b, DROP_HOLD_TIMEOUT, 3);
+	ck_assert_uint_eq(hold_flows(engine_hold(b->e)), 0);
+	ck_assert_uint_eq(hold_bytes(engine_hold(b->e)), 0);
+	ck_assert_uint_eq(b->forwarded_count, 0); /* never routed untranslated */
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FA_9_flood_of_punts_stays_bounded)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_service();
+
+	bed_message(b, 1, &service);
+	for (uint16_t i = 1; i <= 200; i++) {
+		struct flow_key k = bed_client(i);
+
+		bed_packet(b, &k, SYN, 0);
+	}
+	ck_assert_uint_eq(hold_flows(engine_hold(b->e)), 8);
+	ck_counter(b, PUNTS, 200);
+	bed_wait(b, 300);
+	ck_assert_uint_eq(hold_flows(engine_hold(b->e)), 0);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FA_9_answer_to_a_lost_punt_still_releases_all)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_service(), answer;
+	struct flow_key k = bed_client(1000);
+
+	bed_message(b, 1, &service);
+	for (size_t i = 0; i < 4; i++)
+		bed_packet(b, &k, ACK, i);
+	bed_wait(b, 250);
+	answer = bed_answer(&b->sent[1], 60); /* the first was lost on its way */
+	bed_message(b, 1, &answer);
+	ck_assert_uint_eq(b->forwarded_count, 3);
+	for (size_t i = 0; i < 3; i++)
+		ck_assert_uint_eq(b->forwarded[i].p.len, 41 + i);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FA_2_returned_packet_without_affinity_goes_on_unchanged)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_service(), back;
+	struct flow_key k = bed_client(1000);
+
+	bed_message(b, 1, &service);
+	bed_packet(b, &k, SYN, 0);
+	wire_start(&back, WIRE_PACKET);
+	bed_return(&back, &b->sent[0]);
+	bed_message(b, 1, &back);
+	ck_assert_uint_eq(b->sent_count, 1); /* not sent there again: no loop */
+	ck_assert_uint_eq(b->forwarded_count, 1);
+	ck_assert_mem_eq(&b->forwarded[0].p.key, &k, sizeof(k));
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FA_2_returned_packet_passes_the_wildcard_that_dropped_it)
+{
+	struct bed *b = bed_new();
+	struct wire_msg filter = bed_service(), back;
+	struct flow_key k = bed_client(1000);
+
+	bed_dispatch(&filter, NULL); /* drop, but ask first */
+	bed_message(b, 1, &filter);
+	bed_packet(b, &k, SYN, 0);
+	wire_start(&back, WIRE_PACKET);
+	bed_return(&back, &b->sent[0]);
+	bed_message(b, 1, &back);
+	ck_assert_uint_eq(b->forwarded_count, 1);
+	ck_assert(!b->forwarded[0].dispatched);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FA_2_returned_packet_takes_its_fixed_affinity)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_service(), fixed, back;
+	struct flow_key k = bed_client(1000);
+
+	bed_message(b, 1, &service);
+	bed_packet(b, &k, SYN, 0);
+	fixed = bed_fixed(&k, 60);
+	bed_nat(&fixed, WIRE_NAT_DST, "10.0.20.11", 0);
+	bed_message(b, 1, &fixed);
+	wire_start(&back, WIRE_PACKET);
+	bed_return(&back, &b->sent[0]);
+	bed_message(b, 1, &back);
+	bed_went_to(bed_last_forwarded(b), "10.0.20.11", 80);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_MSG_9_returned_packet_needs_a_cookie_without_authentication)
+{
+	struct engine_conf conf = bed_conf();
+	struct wire_msg service = bed_service(), back;
+	struct flow_key k = bed_client(1000);
+	uint8_t forged[128];
+	struct bed *b;
+
+	conf.authenticated = false;
+	b = bed_new_with(&conf);
+	bed_message(b, 1, &service);
+	bed_packet(b, &k, SYN, 0);
+	wire_start(&back, WIRE_PACKET);
+	bed_return(&back, &b->sent[0]);
+	bed_message(b, 1, &back);
+	ck_assert_uint_eq(b->forwarded_count, 1);
+
+	memcpy(forged, back.fa_data.data, back.fa_data.len);
+	forged[0] ^= 1;
+	back.fa_data.data = forged;
+	bed_message(b, 1, &back);
+	ck_counter(b, DROP_COOKIE, 1);
+	bed_unset(&back, WIRE_SEG_FA_DATA);
+	bed_message(b, 1, &back);
+	ck_counter(b, DROP_COOKIE, 2);
+	bed_return(&back, &b->sent[0]);
+	bed_wait(b, 10050); /* fresh no more */
+	bed_message(b, 1, &back);
+	ck_counter(b, DROP_COOKIE, 3);
+	ck_assert_uint_eq(b->forwarded_count, 1);
+	bed_free(b);
+}
+END_TEST
+
+/* A super-packet of n segments of 100 bytes, its checksum left to the hardware. */
+static void super_packet(struct bed *b, const struct flow_key *k, size_t n)
+{
+	struct packet p = {.ifindex = 7};
+	size_t len = bed_write(b->packet, k, ACK | PSH, n * 100);
+	uint16_t partial = checksum_fold(checksum_pseudo(k->src, k->dst, 4, IPPROTO_TCP, (uint32_t)(20 + n * 100)));
+
+	memcpy(b->packet + 36, &partial, 2);
+	p.offload = (struct packet_offload){
+		.partial = true, .csum_start = 20, .csum_offset = 16, .gso_size = 100, .gso_type = PACKET_GSO_TCP4};
+	ck_assert_int_eq(packet_parse(&p, b->packet, len), PACKET_OK);
+	engine_packet(b->e, &p, b->now_ms);
+}
+
+START_TEST(test_MSG_11_super_packet_is_punted_in_parts_that_keep_their_order)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_service(), answer;
+	struct flow_key k = bed_client(1000);
+	struct packet first = {0};
+
+	bed_message(b, 1, &service);
+	super_packet(b, &k, 5);
+	ck_assert_uint_eq(b->sent_count, 1);
+	ck_assert_uint_eq(b->sent[0].m.packet.len, 140);
+	ck_assert_int_eq(packet_parse(&first, (uint8_t *)(uintptr_t)b->sent[0].m.packet.data, 140), PACKET_OK);
+	ck_assert(bed_sums_hold(&first));
+	ck_counter(b, HELD, 4);
+	answer = bed_answer(&b->sent[0], 60);
+	bed_message(b, 1, &answer);
+	ck_assert_uint_eq(b->forwarded_count, 5);
+	for (uint32_t i = 0; i < 5; i++) {
+		uint32_t sequence;
+
+		bed_went_to(&b->forwarded[i], "10.0.20.11", 8080);
+		memcpy(&sequence, b->forwarded[i].bytes + 24, 4);
+		ck_assert_uint_eq(ntohl(sequence), i * 100);
+	}
+	super_packet(b, &k, 5); /* of a decided flow: stays one */
+	ck_assert_uint_eq(b->forwarded_count, 6);
+	ck_assert_uint_eq(bed_last_forwarded(b)->p.len, 540);
+	ck_assert_uint_eq(bed_last_forwarded(b)->p.offload.gso_size, 100);
+	ck_assert_uint_eq(fixtab_next(engine_fixed(b->e), NULL)->fixed->a.packets, 10);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_failures_around_a_packet_are_counted_by_name)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_service();
+	struct flow_key k = bed_client(1000), other = bed_key(IPPROTO_TCP, CLIENT, 1, "192.0.2.99", 80);
+
+	bed_message(b, 1, &service);
+	b->refuse_send = true;
+	bed_packet(b, &k, SYN, 0);
+	ck_counter(b, DROP_UNSENDABLE, 1);
+	ck_assert_uint_eq(hold_flows(engine_hold(b->e)), 0);
+	b->refuse_forward = true;
+	bed_packet(b, &other, SYN, 0);
+	ck_counter(b, DROP_FORWARD, 1);
+	engine_malformed(b->e, PACKET_SHORT);
+	ck_counter(b, DROP_MALFORMED, 1);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_later_fragment_is_asked_about_by_its_addresses)
+{
+	struct bed *b = bed_new();
+	struct wire_msg w = bed_wildcard(VIP, 0), service = bed_service();
+	struct flow_key k = bed_client(1000);
+	struct packet p = {.ifindex = 7};
+	size_t len = bed_write(b->packet, &k, ACK, 80);
+	uint16_t sum;
+
+	bed_put16(b->packet + 6, 100 / 8);
+	memset(b->packet + 10, 0, 2);
+	sum = checksum_finish(checksum_add(0, b->packet, 20));
+	memcpy(b->packet + 10, &sum, 2);
+	bed_message(b, 1, &service);
+	ck_assert_int_eq(packet_parse(&p, b->packet, len), PACKET_OK);
+	engine_packet(b->e, &p, b->now_ms); /* the service's port is not in it: no match */
+	ck_assert_uint_eq(b->sent_count, 0);
+	ck_assert_uint_eq(b->forwarded_count, 1);
+	bed_interest(&w, WIRE_INTEREST_FRAGMENT, WIRE_INTEREST_FRAGMENT, 0, 0);
+	bed_message(b, 1, &w);
+	ck_assert_int_eq(packet_parse(&p, b->packet, len), PACKET_OK);
+	engine_packet(b->e, &p, b->now_ms);
+	ck_assert_uint_eq(b->sent_count, 1);
+	ck_assert_uint_eq(b->sent[0].m.identifier.reasons, WIRE_INTEREST_FRAGMENT);
+	ck_assert_uint_eq(b->sent[0].m.identifier.key.dport, 0);
+	bed_free(b);
+}
+END_TEST
+
+static void add(TCase *t)
+{
+	tcase_add_test(t, test_FA_1_fixed_then_wildcard_then_routing);
+	tcase_add_test(t, test_FA_1_ARCH_3_first_packet_seen_is_a_mid_flow_one);
+	tcase_add_test(t, test_KEY_1_reverse_flow_is_another_key);
+	tcase_add_test(t, test_KEY_2_other_protocols_by_addresses_alone);
+	tcase_add_test(t, test_KEY_3_ACT_1_IPv6_flow_is_translated);
+	tcase_add_test(t, test_ACT_1_unset_fields_stay_and_the_punt_is_unedited);
+	tcase_add_test(t, test_ACT_1_partial_checksum_stays_partial);
+	tcase_add_test(t, test_FIX_2_dispatch_leaves_the_destination_alone);
+	tcase_add_test(t, test_FIX_3_zero_forward_drops_after_counting);
+	tcase_add_test(t, test_FIX_4_information_flag_counts_by_forward_address);
+	tcase_add_test(t, test_FA_3_no_copy_of_a_punted_packet_is_kept);
+	tcase_add_test(t, test_FA_9_later_packets_wait_and_follow_in_order);
+	tcase_add_test(t, test_FA_9_hold_is_bounded_and_drops_by_name);
+	tcase_add_test(t, test_FA_9_unanswered_punts_are_repeated_thrice_then_dropped_by_name);
+	tcase_add_test(t, test_FA_9_flood_of_punts_stays_bounded);
+	tcase_add_test(t, test_FA_9_answer_to_a_lost_punt_still_releases_all);
+	tcase_add_test(t, test_FA_2_returned_packet_without_affinity_goes_on_unchanged);
+	tcase_add_test(t, test_FA_2_returned_packet_passes_the_wildcard_that_dropped_it);
+	tcase_add_test(t, test_FA_2_returned_packet_takes_its_fixed_affinity);
+	tcase_add_test(t, test_MSG_9_returned_packet_needs_a_cookie_without_authentication);
+	tcase_add_test(t, test_MSG_11_super_packet_is_punted_in_parts_that_keep_their_order);
+	tcase_add_test(t, test_failures_around_a_packet_are_counted_by_name);
+	tcase_add_test(t, test_later_fragment_is_asked_about_by_its_addresses);
+}
+
+int main(void)
+{
+	return bed_main("engine_packet", add);
+}

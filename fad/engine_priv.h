@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The engine's inside, shared by its files only: engine.c (life, time,
+ * listings), engine_packet.c (packets), engine_message.c (messages).
+ */
+#ifndef TURNOUT_FAD_ENGINE_PRIV_H
+#define TURNOUT_FAD_ENGINE_PRIV_H
+
+#include "fad/engine.h"
+
+#define ENGINE_MAX_MANAGERS      1024
+#define ENGINE_MAX_FORWARD_STATS 65536
+#define ENGINE_PUNT_TIMEOUT_MS   250
+#define ENGINE_PUNT_TRIES        3
+#define ENGINE_COOKIE_LIFE_MS    10000
+
+struct engine {
+	struct engine_conf conf;
+	const struct engine_out *out;
+	void *ctx;
+	struct wildtab *wild;
+	struct fixtab *fixed;
+	struct hold *hold;
+	struct manager *managers;
+	struct advert *adverts;
+	uint64_t adverts_version;
+	uint32_t advert_plens[2][129]; /* prefixes advertised, by family (IPv4 first) and length */
+	struct forward_stat *forwards;
+	uint64_t generation; /* of composed plans; changes with the set of wildcards */
+	uint64_t next_sweep_ms;
+	uint64_t ticked_ms;            /* when time was last told */
+	struct deny_limit undecodable; /* denies to managers not known yet */
+	uint64_t counters[ENGINE_COUNTER_COUNT];
+	uint8_t scratch[65536];  /* one segment on its way into a message */
+	uint8_t returned[65536]; /* a packet that came back in a message */
+};
+
+static inline void engine_count(struct engine *e, enum engine_counter c)
+{
+	e->counters[c]++;
+}
+
+/* Where a packet on its way through the precedences comes from. */
+enum passage_kind {
+	PASSAGE_FRESH,    /* an interface */
+	PASSAGE_RETURNED, /* a manager */
+	PASSAGE_WAITED,   /* the hold, where the hold bit of rank `resume` kept it (ACT-7) */
+	PASSAGE_OVERDUE,  /* likewise, and nobody answered in time */
+};
+
+/*
+ * `answer`, when not NULL, is the affinity of a fixed update that carries the
+ * packet: it acts at its own rank whether stored or not (FIX-8).  Ranks up to
+ * `resume` act on the packet but do not report it again (PREC-7).
+ */
+struct passage {
+	enum passage_kind kind;
+	struct affinity *answer;
+	affinity_rank resume;
+};
+
+/* engine_packet.c */
+void engine_pass(struct engine *e, struct packet *p, const struct passage *way, uint64_t now_ms);
+/*
+ * A punt was answered: take what was held for the flow, pass the answer's own
+ * packet, then let the held ones follow, in order.
+ */
+struct held_packet *engine_take_held(struct engine *e, const struct flow_key *k);
+void engine_resume_held(struct engine *e, struct held_packet *list, uint64_t now_ms);
+/* Time is up for the oldest holds. */
+void engine_hold_timeouts(struct engine *e, uint64_t now_ms);
+
+/* engine.c */
+struct manager *engine_manager(struct engine *e, const struct endpoint_peer *from, const struct wire_msg *m,
+			       uint64_t now_ms); /* NULL: too many */
+void engine_wildcard_drop(struct engine *e, struct wildcard *w);
+void engine_fixed_drop(struct engine *e, struct fixed *x);
+bool engine_advertise(struct engine *e, const struct wildcard *w); /* false: out of memory, nothing changed */
+void engine_withdraw(struct engine *e, const struct wildcard *w);
+/* Is it to an address that is advertised?  (ACT-3) */
+bool engine_advertised(const struct engine *e, const struct flow_key *k);
+void engine_count_forward(struct engine *e, const struct addr *to, size_t packets, uint32_t bytes);
+
+/* ---- cookies: FA interest data that proves where a packet was punted (PREC-7, MSG-9) ---- */
+
+struct cookie {
+	affinity_rank rank; /* where it was punted */
+	uint32_t ifindex;   /* where it came in */
+	uint64_t made_ms;
+};
+#define COOKIE_LEN 32
+
+/* cookie.c; key: the flow the cookie is bound to. */
+void cookie_make(const uint64_t secret[2], const struct flow_key *key, const struct cookie *c, uint8_t out[COOKIE_LEN]);
+/* False: not ours, another flow's, or older than life_ms. */
+bool cookie_check(const uint64_t secret[2], const struct flow_key *key, const uint8_t *data, size_t len,
+		  uint64_t now_ms, uint64_t life_ms, struct cookie *c);
+
+#endif

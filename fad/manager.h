@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What an agent knows of one manager.  Lives as long as an affinity refers to
+ * it.  Pure values.  MSG-13, FA-4.
+ */
+#ifndef TURNOUT_FAD_MANAGER_H
+#define TURNOUT_FAD_MANAGER_H
+
+#include <uthash.h>
+
+#include "lib/peer.h"
+#include "proto/wire.h"
+
+/* How many denies went out in the current second (MSG-14). */
+struct deny_limit {
+	uint64_t window_ms; /* its start */
+	uint32_t sent;
+};
+
+struct manager {
+	struct endpoint_peer peer; /* where it last spoke from */
+	uint64_t incarnation;
+	struct wire_identity identity; /* as it names itself; addr.family 0 if it did not */
+	uint64_t heard_ms;
+	uint32_t wildcards, fixed; /* affinities held */
+	uint64_t matches;          /* messages sent to it */
+	struct deny_limit denies;
+	UT_hash_handle hh; /* by peer.identity */
+};
+
+/* Its name, or its identity in hex, in buf. */
+const char *manager_name(const struct manager *m, char buf[WIRE_MAX_NAME + 1]);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Fuzzing what an agent does to a packet: any bytes are refused, or parse to
+ * offsets inside the packet; then an edit is applied and the packet cut and
+ * written out, all within its bounds.
+ *
+ * The first eight bytes say what is done; the rest is the packet.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "fad/packet.h"
+#include "fad/plan.h"
+#include "fad/segment.h"
+
+#define CHOICES 8
+#define CHECK(x)                                                                                                       \
+	do {                                                                                                           \
+		if (!(x))                                                                                              \
+			abort();                                                                                       \
+	} while (0)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void edit(struct packet *p, const uint8_t *choice)
+{
+	struct plan_edit e = {.set = choice[0] & 0x0f, .family = p->key.family, .sport = choice[1], .dport = 443};
+	struct plan_target t = {p->data, p->len, p->l4, p->key.proto, p->offload.partial};
+
+	memset(e.src, choice[2], addr_len(e.family));
+	memset(e.dst, choice[3], addr_len(e.family));
+	struct plan_delta d = plan_edit_delta(&e, &p->key);
+	plan_apply(&e, &d, &t);
+}
+
+/* What a vnet header may say of this packet: the kernel's word, but the sizes may be odd. */
+static void offload(struct packet *p, const uint8_t *choice)
+{
+	bool tcp = p->key.proto == PLAN_TCP, whole = p->l4 && !p->fragment;
+
+	p->offload.partial = choice[4] & 1 && whole && (tcp || p->key.proto == PLAN_UDP);
+	p->offload.csum_start = p->l4;
+	p->offload.csum_offset = tcp ? 16 : 6;
+	p->offload.gso_size = (uint16_t)(choice[5] << 8 | choice[6]);
+	p->offload.gso_type = choice[7] % 5;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const size_t cap = 70000;
+	struct packet p = {.data = NULL};
+
+	if (size < CHOICES)
+		return 0;
+	size -= CHOICES;
+	uint8_t *copy = malloc(size + 1),
+		*out = malloc(cap); /* their own size, so that the sanitizer sees their ends */
+	CHECK(copy && out);
+	memcpy(copy, data + CHOICES, size);
+	if (packet_parse(&p, copy, size) == PACKET_OK) {
+		CHECK(p.len <= size && p.l4 <= p.len && p.payload <= p.len);
+		packet_verify(&p);
+		packet_interest(&p, data[0] & 0x80);
+		offload(&p, data);
+		edit(&p, data);
+		size_t count = segment_count(&p), sum = 0;
+		for (size_t i = 0; i < count && i < 100; i++) {
+			size_t n = segment_write(&p, i, out, cap);
+			CHECK(n > 0 && n <= p.len);
+			sum += n - (count > 1 ? p.payload : 0);
+		}
+		CHECK(count > 100 || sum == p.len - (count > 1 ? p.payload : 0));
+	}
+	free(copy);
+	free(out);
+	return 0;
+}

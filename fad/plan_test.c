@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Tests of edits: the packet vectors of tests/vectors/packets, and laws that
+ * hold for any packet: completing a partial checksum and cutting a
+ * super-packet give the same before and after an edit.
+ *
+ * Run from the top of the tree: the vectors are found from there.
+ */
+#include "fad/plan.h"
+
+#include <check.h>
+#include <glob.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fad/packet.h"
+#include "fad/segment.h"
+
+#define VECTORS "tests/vectors/packets/*.txt"
+
+/* ---- the vectors ---- */
+
+struct vector {
+	char name[128];
+	uint8_t in[2048], out[2048];
+	size_t in_len, out_len;
+	struct plan_edit edit;
+	uint16_t partial; /* offset of the transport header, or 0 */
+};
+
+static size_t read_hex(const char *text, uint8_t *to, size_t cap)
+{
+	size_t n = 0;
+	unsigned byte;
+
+	for (; sscanf(text, "%2x", &byte) == 1; text += 2) {
+		ck_assert_uint_lt(n, cap);
+		to[n++] = (uint8_t)byte;
+	}
+	return n;
+}
+
+static void read_edit(char *text, struct plan_edit *e)
+{
+	char *rest = NULL;
+
+	*e = (struct plan_edit){0};
+	for (char *word = strtok_r(text, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+		char *value = strchr(word, '=');
+		struct addr a = {0};
+
+		ck_assert_ptr_nonnull(value);
+		*value++ = '\0';
+		if (!strcmp(word, "src") || !strcmp(word, "dst")) {
+			ck_assert(addr_parse(value, &a));
+			e->family = a.family;
+			memcpy(word[0] == 's' ? e->src : e->dst, a.b, 16);
+			e->set |= word[0] == 's' ? PLAN_SRC : PLAN_DST;
+		} else if (!strcmp(word, "sport")) {
+			e->sport = (uint16_t)strtoul(value, NULL, 10);
+			e->set |= PLAN_SPORT;
+		} else {
+			ck_assert_str_eq(word, "dport");
+			e->dport = (uint16_t)strtoul(value, NULL, 10);
+			e->set |= PLAN_DPORT;
+		}
+	}
+}
+
+static void apply(struct packet *p, const struct plan_edit *edit)
+{
+	struct plan_delta delta = plan_edit_delta(edit, &p->key);
+	struct plan_target t = {
+		.data = p->data, .len = p->len, .l4 = p->l4, .proto = p->key.proto, .partial = p->offload.partial};
+
+	plan_apply(edit, &delta, &t);
+}
+
+static void check_vector(struct vector *v)
+{
+	struct packet p = {.offload = {.partial = v->partial != 0, .csum_start = v->partial}};
+	uint8_t *exact = malloc(v->in_len); /* no byte more: a write beyond is seen */
+
+	memcpy(exact, v->in, v->in_len);
+	ck_assert_msg(packet_parse(&p, exact, v->in_len) == PACKET_OK, "%s", v->name);
+	if (v->partial)
+		ck_assert_uint_eq(p.l4, v->partial);
+	apply(&p, &v->edit);
+	ck_assert_uint_eq(v->in_len, v->out_len);
+	for (size_t i = 0; i < v->out_len; i++)
+		ck_assert_msg(exact[i] == v->out[i], "%s: byte %zu is %02x, not %02x", v->name, i, exact[i], v->out[i]);
+	free(exact);
+}
+
+static size_t check_file(const char *path)
+{
+	static const char *const words[] = {"packet ", "in ", "edit ", "partial ", "out "};
+	FILE *f = fopen(path, "r");
+	struct vector *v = calloc(1, sizeof(*v));
+	char *line = NULL;
+	size_t room = 0, count = 0;
+
+	ck_assert_ptr_nonnull(f);
+	while (getline(&line, &room, f) > 0) {
+		size_t w = 0;
+		char *rest;
+
+		line[strcspn(line, "\n")] = '\0';
+		if (!line[0] || line[0] == '#')
+			continue;
+		while (w < 5 && strncmp(line, words[w], strlen(words[w])) != 0)
+			w++;
+		ck_assert_msg(w < 5, "%s: %s", path, line);
+		rest = line + strlen(words[w]);
+		if (w == 0) {
+			memset(v, 0, sizeof(*v));
+			snprintf(v->name, sizeof(v->name), "%s", rest);
+		} else if (w == 1) {
+			v->in_len = read_hex(rest, v->in, sizeof(v->in));
+		} else if (w == 2) {
+			read_edit(rest, &v->edit);
+		} else if (w == 3) {
+			v->partial = (uint16_t)strtoul(rest, NULL, 10);
+		} else {
+			v->out_len = read_hex(rest, v->out, sizeof(v->out));
+			check_vector(v);
+			count++;
+		}
+	}
+	free(line);
+	free(v);
+	fclose(f);
+	return count;
+}
+
+START_TEST(test_ACT_1_KEY_3_packet_vectors)
+{
+	size_t count = 0;
+	glob_t found;
+
+	ck_assert_msg(glob(VECTORS, 0, NULL, &found) == 0, "no " VECTORS ": run this from the top of the tree");
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		count += check_file(found.gl_pathv[i]);
+	globfree(&found);
+	ck_assert_uint_gt(count, 500);
+}
+END_TEST
+
+/* ---- laws ---- */
+
+static uint32_t next(uint64_t *state)
+{
+	*state = *state * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(*state >> 32);
+}
+
+static void random_fill(uint64_t *r, void *to, size_t n)
+{
+	for (uint8_t *at = to; n; n--)
+		*at++ = (uint8_t)next(r);
+}
+
+static void put16(uint8_t *at, size_t v)
+{
+	at[0] = (uint8_t)(v >> 8);
+	at[1] = (uint8_t)v;
+}
+
+/* A TCP or UDP packet of random content with a partial checksum; returns its length. */
+static size_t random_packet(uint64_t *r, uint8_t *b, struct packet *p)
+{
+	bool v4 = next(r) % 2, tcp = next(r) % 2;
+	size_t ip = v4 ? 20 : 40, l4 = tcp ? 20 : 8, data = next(r) % 3000, len = ip + l4 + data;
+	uint8_t proto = tcp ? IPPROTO_TCP : IPPROTO_UDP;
+	uint16_t sum;
+
+	random_fill(r, b, len);
+	b[0] = v4 ? 0x45 : 0x60;
+	put16(b + (v4 ? 2 : 4), v4 ? len : len - ip);
+	b[v4 ? 9 : 6] = proto;
+	if (v4) {
+		memset(b + 6, 0, 2);
+		memset(b + 10, 0, 2);
+		sum = checksum_finish(checksum_add(0, b, 20));
+		memcpy(b + 10, &sum, 2);
+	}
+	if (tcp)
+		b[ip + 12] = 0x50;
+	else
+		put16(b + ip + 4, l4 + data);
+	sum = checksum_fold(
+		checksum_pseudo(b + (v4 ? 12 : 8), b + (v4 ? 16 : 24), v4 ? 4 : 16, proto, (uint32_t)(l4 + data)));
+	memcpy(b + ip + (tcp ? 16 : 6), &sum, 2);
+	*p = (struct packet){.offload = {.partial = true,
+					 .csum_start = (uint16_t)ip,
+					 .csum_offset = tcp ? 16 : 6,
+					 .gso_size = (uint16_t)(100 + next(r) % 1400),
+					 .gso_type = !tcp ? PACKET_GSO_UDP_L4
+						     : v4 ? PACKET_GSO_TCP4
+							  : PACKET_GSO_TCP6}};
+	ck_assert_int_eq(packet_parse(p, b, len), PACKET_OK);
+	return len;
+}
+
+static struct plan_edit random_edit(uint64_t *r, uint8_t family)
+{
+	struct plan_edit e = {.set = next(r) % 16, .family = family};
+
+	e.sport = (uint16_t)next(r);
+	e.dport = (uint16_t)next(r);
+	random_fill(r, e.src, addr_len(family));
+	random_fill(r, e.dst, addr_len(family));
+	return e;
+}
+
+/* Two checksums that mean the same: ones' complement has two zeros. */
+static void same_packet(const uint8_t *x, const uint8_t *y, size_t len, size_t field)
+{
+	bool zero_x = (x[field] | x[field + 1]) == 0 || (x[field] & x[field + 1]) == 0xff;
+	bool zero_y = (y[field] | y[field + 1]) == 0 || (y[field] & y[field + 1]) == 0xff;
+
+	ck_assert(!memcmp(x, y, field));
+	ck_assert(!memcmp(x + field + 2, y + field + 2, len - field - 2));
+	ck_assert((zero_x && zero_y) || !memcmp(x + field, y + field, 2));
+}
+
+START_TEST(test_ACT_1_MSG_11_cut_then_edit_is_edit_then_cut)
+{
+	uint8_t *b = malloc(4096), *edited = malloc(4096), *x = malloc(4096), *y = malloc(4096);
+	uint64_t r = 7;
+
+	for (int round = 0; round < 3000; round++) {
+		struct packet p, q, part = {0};
+		size_t len = random_packet(&r, b, &p);
+		struct plan_edit edit = random_edit(&r, p.key.family);
+
+		memcpy(edited, b, len);
+		q = p;
+		q.data = edited;
+		apply(&q, &edit);
+		ck_assert_int_eq(packet_parse(&q, edited, len), PACKET_OK);
+		for (size_t i = 0; i < segment_count(&p); i++) {
+			size_t n = segment_write(&p, i, x, 4096);
+
+			ck_assert_uint_gt(n, 0);
+			ck_assert_uint_eq(segment_write(&q, i, y, 4096), n);
+			ck_assert_int_eq(packet_parse(&part, x, n), PACKET_OK);
+			apply(&part, &edit);
+			same_packet(x, y, n, (size_t)p.offload.csum_start + p.offload.csum_offset);
+		}
+	}
+	free(b);
+	free(edited);
+	free(x);
+	free(y);
+}
+END_TEST
+
+START_TEST(test_ACT_1_edit_and_its_inverse_restore_the_packet)
+{
+	uint8_t *b = malloc(4096), *x = malloc(4096), *y = malloc(4096);
+	uint64_t r = 8;
+
+	for (int round = 0; round < 3000; round++) {
+		struct packet p;
+		struct plan_edit edit, back;
+		size_t len;
+
+		random_packet(&r, b, &p);
+		edit = random_edit(&r, p.key.family);
+		p.offload.gso_size = 0;
+		len = segment_write(&p, 0, x, 4096); /* with a complete checksum */
+		memcpy(y, x, len);
+		ck_assert_int_eq(packet_parse(&p, y, len), PACKET_OK);
+		p.offload.partial = false;
+		back = (struct plan_edit){
+			.set = edit.set, .family = edit.family, .sport = p.key.sport, .dport = p.key.dport};
+		memcpy(back.src, p.key.src, 16);
+		memcpy(back.dst, p.key.dst, 16);
+		apply(&p, &edit);
+		ck_assert_int_eq(packet_parse(&p, y, len), PACKET_OK);
+		apply(&p, &back);
+		same_packet(x, y, len, (size_t)p.offload.csum_start + p.offload.csum_offset);
+	}
+	free(b);
+	free(x);
+	free(y);
+}
+END_TEST
+
+START_TEST(test_ACT_1_shortest_transport_headers_are_not_written_beyond)
+{
+	struct plan_edit edit = {.set = PLAN_SRC | PLAN_DST, .family = 6, .src = {1}, .dst = {2}};
+
+	for (size_t transport = 0; transport <= 8; transport++) {
+		uint8_t *b = calloc(1, 40 + transport);
+		struct packet p = {0};
+
+		b[0] = 0x60;
+		b[5] = (uint8_t)transport;
+		b[6] = IPPROTO_ICMPV6;
+		if (packet_parse(&p, b, 40 + transport) == PACKET_OK)
+			apply(&p, &edit);
+		else
+			ck_assert_uint_lt(transport, 4);
+		free(b);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("plan");
+	TCase *t = tcase_create("plan");
+	SRunner *r;
+	int failed;
+
+	tcase_add_test(t, test_ACT_1_KEY_3_packet_vectors);
+	tcase_add_test(t, test_ACT_1_MSG_11_cut_then_edit_is_edit_then_cut);
+	tcase_add_test(t, test_ACT_1_edit_and_its_inverse_restore_the_packet);
+	tcase_add_test(t, test_ACT_1_shortest_transport_headers_are_not_written_beyond);
+	suite_add_tcase(s, t);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_ENV);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

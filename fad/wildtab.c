@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Tuple-space search over wildcard affinities.  See wildtab.h.
+ */
+#include "fad/wildtab.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "fad/manager.h"
+#include "lib/hash.h"
+
+/* One masked key under one shape. */
+struct wild_slot {
+	struct classifier_key key;
+	struct wildcard *first;
+};
+
+/* Of the hash table: open, linear, at most half full, so that a lookup touches one cache line as a rule. */
+struct cell {
+	uint32_t hash;
+	struct wild_slot *slot; /* NULL: free */
+};
+
+struct shape {
+	struct classifier_shape masks; /* family 0: free */
+	size_t slots;                  /* masked keys under it */
+};
+
+struct wildtab {
+	uint32_t limit;
+	uint64_t hash_key[2];
+	const struct wildtab_watch *watch;
+	void *ctx;
+	struct shape shapes[CLASSIFIER_MAX_SHAPES];
+	size_t shape_count;
+	struct cell *cells; /* all slots, by key; shape included */
+	size_t cell_mask;   /* their number less one, a power of two less one */
+	struct wildcard *all;
+	size_t count;
+	uint64_t serial;
+};
+
+struct wildtab *wildtab_new(uint32_t limit, const uint64_t hash_key[2], const struct wildtab_watch *watch, void *ctx)
+{
+	struct wildtab *t = calloc(1, sizeof(*t));
+	size_t cells = 16;
+
+	if (!t)
+		return NULL;
+	while (cells < (size_t)limit * 2)
+		cells *= 2;
+	t->cells = calloc(cells, sizeof(*t->cells));
+	if (!t->cells) {
+		free(t);
+		return NULL;
+	}
+	t->cell_mask = cells - 1;
+	t->limit = limit;
+	memcpy(t->hash_key, hash_key, sizeof(t->hash_key));
+	t->watch = watch;
+	t->ctx = ctx;
+	return t;
+}
+
+void wildtab_free(struct wildtab *t)
+{
+	if (!t)
+		return;
+	while (t->all)
+		wildtab_remove(t, t->all);
+	free(t->cells);
+	free(t);
+}
+
+static void shape_of(const struct wire_wildcard *m, struct classifier_shape *s)
+{
+	*s = (struct classifier_shape){
+		.family = m->family,
+		.proto_mask = m->proto ? 0xff : 0,
+		.sport_mask = m->sport ? 0xffff : 0,
+		.dport_mask = m->dport ? 0xffff : 0,
+	};
+	memcpy(s->src_mask, m->src_mask, 16);
+	memcpy(s->dst_mask, m->dst_mask, 16);
+}
+
+static void mask_address(uint8_t out[16], const uint8_t a[16], const uint8_t mask[16])
+{
+	uint64_t x[2], m[2];
+
+	memcpy(x, a, 16);
+	memcpy(m, mask, 16);
+	x[0] &= m[0];
+	x[1] &= m[1];
+	memcpy(out, x, 16);
+}
+
+static void masked_key(const struct classifier_shape *s, uint16_t number, const struct flow_key *k,
+		       struct classifier_key *out)
+{
+	out->family = s->family;
+	out->proto = k->proto & s->proto_mask;
+	out->sport = k->sport & s->sport_mask;
+	out->dport = k->dport & s->dport_mask;
+	out->shape = number;
+	mask_address(out->src, k->src, s->src_mask);
+	mask_address(out->dst, k->dst, s->dst_mask);
+}
+
+/* The key a wildcard itself stands under. */
+static void own_key(const struct wire_wildcard *m, uint16_t number, struct classifier_key *out)
+{
+	*out = (struct classifier_key){
+		.family = m->family, .proto = m->proto, .sport = m->sport, .dport = m->dport, .shape = number};
+	mask_address(out->src, m->src, m->src_mask);
+	mask_address(out->dst, m->dst, m->dst_mask);
+}
+
+/* Where the key is, or the free cell where it would go; there always is one. */
+static size_t cell_of(const struct wildtab *t, const struct classifier_key *key, uint32_t *hash)
+{
+	uint32_t h = (uint32_t)hash_bytes(t->hash_key, key, sizeof(*key));
+	size_t i = h & t->cell_mask;
+
+	for (; t->cells[i].slot; i = (i + 1) & t->cell_mask)
+		if (t->cells[i].hash == h && !memcmp(&t->cells[i].slot->key, key, sizeof(*key)))
+			break;
+	*hash = h;
+	return i;
+}
+
+static struct wild_slot *slot_find(const struct wildtab *t, const struct classifier_key *key)
+{
+	uint32_t hash;
+
+	return t->cells[cell_of(t, key, &hash)].slot;
+}
+
+/* Free a cell and close the gap: what lies behind it moves up unless it is where it belongs. */
+static void cell_clear(struct wildtab *t, size_t gap)
+{
+	for (size_t i = (gap + 1) & t->cell_mask; t->cells[i].slot; i = (i + 1) & t->cell_mask) {
+		size_t home = t->cells[i].hash & t->cell_mask;
+
+		if (((i - home) & t->cell_mask) < ((i - gap) & t->cell_mask))
+			continue;
+		t->cells[gap] = t->cells[i];
+		gap = i;
+	}
+	t->cells[gap].slot = NULL;
+}
+
+/* The number of this shape, or -1. */
+static int shape_find(const struct wildtab *t, const struct classifier_shape *masks)
+{
+	for (int i = 0; i < CLASSIFIER_MAX_SHAPES; i++)
+		if (!memcmp(&t->shapes[i].masks, masks, sizeof(*masks)))
+			return i;
+	return -1;
+}
+
+static int shape_get(struct wildtab *t, const struct classifier_shape *masks)
+{
+	int number = shape_find(t, masks);
+
+	if (number >= 0)
+		return number;
+	for (number = 0; number < CLASSIFIER_MAX_SHAPES; number++)
+		if (!t->shapes[number].masks.family)
+			break;
+	if (number == CLASSIFIER_MAX_SHAPES || !t->watch->shape(t->ctx, (uint16_t)number, masks))
+		return -1;
+	t->shapes[number].masks = *masks;
+	t->shape_count++;
+	return number;
+}
+
+static void shape_put(struct wildtab *t, int number)
+{
+	struct shape *s = &t->shapes[number];
+
+	if (s->slots)
+		return;
+	t->watch->shape(t->ctx, (uint16_t)number, NULL);
+	memset(s, 0, sizeof(*s));
+	t->shape_count--;
+}
+
+static struct wild_slot *slot_get(struct wildtab *t, int number, const struct classifier_key *key)
+{
+	uint32_t hash;
+	size_t cell = cell_of(t, key, &hash);
+	struct wild_slot *slot = t->cells[cell].slot;
+
+	if (slot)
+		return slot;
+	slot = calloc(1, sizeof(*slot));
+	if (!slot)
+		return NULL;
+	slot->key = *key;
+	if (!t->watch->key(t->ctx, key, true)) {
+		free(slot);
+		return NULL;
+	}
+	t->cells[cell] = (struct cell){.hash = hash, .slot = slot};
+	t->shapes[number].slots++;
+	return slot;
+}
+
+static void slot_put(struct wildtab *t, struct wild_slot *slot)
+{
+	int number = slot->key.shape;
+	uint32_t hash;
+
+	if (slot->first)
+		return;
+	t->watch->key(t->ctx, &slot->key, false);
+	cell_clear(t, cell_of(t, &slot->key, &hash));
+	free(slot);
+	t->shapes[number].slots--;
+	shape_put(t, number);
+}
+
+static uint16_t count_bits(const struct wire_wildcard *m)
+{
+	uint16_t n = (m->proto ? 8 : 0) + (m->sport ? 16 : 0) + (m->dport ? 16 : 0);
+
+	for (int i = 0; i < 16; i++)
+		n += (uint16_t)(__builtin_popcount(m->src_mask[i]) + __builtin_popcount(m->dst_mask[i]));
+	return n;
+}
+
+bool wildtab_add(struct wildtab *t, struct wildcard *w)
+{
+	struct classifier_shape masks;
+	struct classifier_key key;
+	struct wild_slot *slot;
+	int number;
+
+	if (t->count >= t->limit)
+		return false;
+	shape_of(&w->match, &masks);
+	number = shape_get(t, &masks);
+	if (number < 0)
+		return false;
+	own_key(&w->match, (uint16_t)number, &key);
+	slot = slot_get(t, number, &key);
+	if (!slot) {
+		shape_put(t, number);
+		return false;
+	}
+	w->mask_bits = count_bits(&w->match);
+	w->slot = slot;
+	w->serial = ++t->serial;
+	w->next_in_slot = slot->first;
+	slot->first = w;
+	DL_APPEND(t->all, w);
+	t->count++;
+	return true;
+}
+
+void wildtab_remove(struct wildtab *t, struct wildcard *w)
+{
+	struct wild_slot *slot = w->slot;
+	struct wildcard **at = &slot->first;
+
+	while (*at != w)
+		at = &(*at)->next_in_slot;
+	*at = w->next_in_slot;
+	slot_put(t, slot);
+	DL_DELETE(t->all, w);
+	t->count--;
+	affinity_clear(&w->a);
+	free(w);
+}
+
+/* Field by field: the struct has padding. */
+static int compare_range(const struct wire_range *x, const struct wire_range *y)
+{
+	int c;
+
+	if (x->field != y->field)
+		return x->field < y->field ? -1 : 1;
+	c = memcmp(x->low, y->low, sizeof(x->low));
+	if (!c)
+		c = memcmp(x->high, y->high, sizeof(x->high));
+	if (c)
+		return c;
+	if (x->low_port != y->low_port)
+		return x->low_port < y->low_port ? -1 : 1;
+	return x->high_port == y->high_port ? 0 : x->high_port < y->high_port ? -1 : 1;
+}
+
+static int compare_ranges(const struct wire_range *x, uint8_t x_count, const struct wire_range *y, uint8_t y_count)
+{
+	if (x_count != y_count)
+		return x_count > y_count ? -1 : 1; /* more of them first */
+	for (int i = 0; i < x_count; i++) {
+		int c = compare_range(&x[i], &y[i]);
+
+		if (c)
+			return c;
+	}
+	return 0;
+}
+
+static bool equal(const struct wildcard *w, const struct manager *manager, const struct wire_range *ranges,
+		  uint8_t range_count, affinity_rank rank)
+{
+	return w->a.manager == manager && w->a.rank == rank &&
+	       !compare_ranges(w->ranges, w->range_count, ranges, range_count);
+}
+
+struct wildcard *wildtab_find(struct wildtab *t, const struct manager *manager, const struct wire_wildcard *match,
+			      const struct wire_range *ranges, uint8_t range_count, affinity_rank rank)
+{
+	struct classifier_shape masks;
+	struct classifier_key key;
+	struct wild_slot *slot;
+	int number;
+
+	shape_of(match, &masks);
+	number = shape_find(t, &masks);
+	if (number < 0)
+		return NULL;
+	own_key(match, (uint16_t)number, &key);
+	slot = slot_find(t, &key);
+	for (struct wildcard *w = slot ? slot->first : NULL; w; w = w->next_in_slot)
+		if (equal(w, manager, ranges, range_count, rank))
+			return w;
+	return NULL;
+}
+
+static bool range_holds(const struct wire_range *r, const struct flow_key *k)
+{
+	size_t alen = addr_len(k->family);
+
+	switch (r->field) {
+	case WIRE_RANGE_SRC:
+		return memcmp(k->src, r->low, alen) >= 0 && memcmp(k->src, r->high, alen) <= 0;
+	case WIRE_RANGE_DST:
+		return memcmp(k->dst, r->low, alen) >= 0 && memcmp(k->dst, r->high, alen) <= 0;
+	case WIRE_RANGE_SPORT:
+		return k->sport >= r->low_port && k->sport <= r->high_port;
+	case WIRE_RANGE_DPORT:
+		return k->dport >= r->low_port && k->dport <= r->high_port;
+	}
+	return false;
+}
+
+/* Of each field that has ranges, one must hold (WILD-6). */
+static bool ranges_hold(const struct wildcard *w, const struct flow_key *k)
+{
+	unsigned asked = 0, held = 0;
+
+	for (int i = 0; i < w->range_count; i++) {
+		unsigned bit = 1u << w->ranges[i].field;
+
+		asked |= bit;
+		if (!(held & bit) && range_holds(&w->ranges[i], k))
+			held |= bit;
+	}
+	return asked == held;
+}
+
+/* Addresses and masks of a wildcard lie together. */
+#define VALUE_BYTES 64
+_Static_assert(offsetof(struct wire_wildcard, dst_mask) == offsetof(struct wire_wildcard, src) + VALUE_BYTES - 16,
+	       "src, src_mask, dst, dst_mask are adjacent");
+
+static bool better(const struct wildcard *x, const struct wildcard *y)
+{
+	int c;
+
+	if (x->a.rank != y->a.rank)
+		return x->a.rank < y->a.rank;
+	if (x->a.backup != y->a.backup)
+		return x->a.backup < y->a.backup;
+	if (x->mask_bits != y->mask_bits)
+		return x->mask_bits > y->mask_bits;
+	if (x->a.manager != y->a.manager)
+		return x->a.manager->peer.identity < y->a.manager->peer.identity;
+	/* One manager's overlapping wildcards of one rank and size: by value, so that every agent decides alike. */
+	c = memcmp(x->match.src, y->match.src, VALUE_BYTES);
+	if (c)
+		return c < 0;
+	if (x->match.dport != y->match.dport)
+		return x->match.dport > y->match.dport;
+	if (x->match.sport != y->match.sport)
+		return x->match.sport > y->match.sport;
+	if (x->match.proto != y->match.proto)
+		return x->match.proto > y->match.proto;
+	return compare_ranges(x->ranges, x->range_count, y->ranges, y->range_count) < 0;
+}
+
+/* Insert by goodness; the worst falls off the end when full. */
+static size_t insert(struct wildcard **out, size_t n, size_t cap, struct wildcard *w)
+{
+	size_t i = n < cap ? n : cap;
+
+	if (i == cap && !better(w, out[cap - 1]))
+		return n;
+	if (i == cap)
+		i--;
+	for (; i > 0 && better(w, out[i - 1]); i--)
+		out[i] = out[i - 1];
+	out[i] = w;
+	return n < cap ? n + 1 : n;
+}
+
+size_t wildtab_match(const struct wildtab *t, const struct flow_key *k, struct wildcard **out, size_t cap)
+{
+	struct classifier_key key;
+	size_t n = 0, seen = 0;
+
+	for (uint16_t i = 0; i < CLASSIFIER_MAX_SHAPES && seen < t->shape_count; i++) {
+		const struct shape *s = &t->shapes[i];
+		struct wild_slot *slot;
+
+		if (!s->masks.family)
+			continue;
+		seen++;
+		if (s->masks.family != k->family)
+			continue;
+		masked_key(&s->masks, i, k, &key);
+		slot = slot_find(t, &key);
+		for (struct wildcard *w = slot ? slot->first : NULL; w; w = w->next_in_slot)
+			if (!w->range_count || ranges_hold(w, k))
+				n = insert(out, n, cap, w);
+	}
+	return n;
+}
+
+bool wildtab_covers(const struct wildtab *t, const struct flow_key *k, const struct manager *manager)
+{
+	struct classifier_key key;
+
+	for (uint16_t i = 0; i < CLASSIFIER_MAX_SHAPES; i++) {
+		const struct shape *s = &t->shapes[i];
+		struct wild_slot *slot;
+
+		if (s->masks.family != k->family)
+			continue;
+		masked_key(&s->masks, i, k, &key);
+		slot = slot_find(t, &key);
+		for (struct wildcard *w = slot ? slot->first : NULL; w; w = w->next_in_slot)
+			if (w->a.manager == manager && (!w->range_count || ranges_hold(w, k)))
+				return true;
+	}
+	return false;
+}
+
+size_t wildtab_count(const struct wildtab *t)
+{
+	return t->count;
+}
+
+size_t wildtab_shapes(const struct wildtab *t)
+{
+	return t->shape_count;
+}
+
+struct wildcard *wildtab_first(const struct wildtab *t)
+{
+	return t->all;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Wildcard affinities, found by tuple-space search: wildcards of one mask
+ * shape share a shape, each distinct masked key under a shape is one hash
+ * entry, and several wildcards (of several managers, precedences or ranges)
+ * may hang off one entry.  Cost of a lookup: the number of shapes (WILD-7).
+ *
+ * Pure; must not know of packets, messages in flight or the kernel.  What the
+ * kernel's classifier must be told is reported through wildtab_watch.
+ */
+#ifndef TURNOUT_FAD_WILDTAB_H
+#define TURNOUT_FAD_WILDTAB_H
+
+#include <stddef.h>
+
+#include "fad/affinity.h"
+#include "fad/classifier.h"
+#include "lib/addr.h"
+
+#define WILDTAB_MAX_MATCHES 64
+
+struct wildcard {
+	struct affinity a;
+	struct wire_wildcard match; /* addresses already masked */
+	uint8_t range_count;
+	struct wire_range ranges[WIRE_MAX_RANGES];
+	uint8_t advertise_count;
+	struct wire_advertise advertise[WIRE_MAX_ACTIONS]; /* resolved: address never of family 0 */
+	uint16_t mask_bits;
+	uint64_t flows;
+	uint64_t serial;               /* position in listings */
+	struct wildcard *next_in_slot; /* same masked key */
+	struct wildcard *next, *prev;  /* all of them, oldest first */
+	struct wild_slot *slot;
+};
+
+struct wildtab;
+
+/* Told of shapes and masked keys that appear and disappear. */
+struct wildtab_watch {
+	bool (*shape)(void *ctx, uint16_t number, const struct classifier_shape *shape); /* NULL: freed */
+	bool (*key)(void *ctx, const struct classifier_key *key, bool add);
+};
+
+struct wildtab *wildtab_new(uint32_t limit, const uint64_t hash_key[2], const struct wildtab_watch *watch, void *ctx);
+void wildtab_free(struct wildtab *t);
+
+/* The stored wildcard equal to this one: same manager, match fields, ranges and rank (WILD-4), or NULL. */
+struct wildcard *wildtab_find(struct wildtab *t, const struct manager *manager, const struct wire_wildcard *match,
+			      const struct wire_range *ranges, uint8_t range_count, affinity_rank rank);
+
+/*
+ * Store w (allocated by the caller, owned by the table from then on).  On
+ * failure, full (no room, or no shape left), ownership stays with the caller.
+ */
+bool wildtab_add(struct wildtab *t, struct wildcard *w);
+/* Take out and free. */
+void wildtab_remove(struct wildtab *t, struct wildcard *w);
+
+/*
+ * All wildcards matching a key, best first: rank, backup, more mask bits,
+ * lowest manager identity (PREC-9).  Returns how many, at most cap.
+ */
+size_t wildtab_match(const struct wildtab *t, const struct flow_key *k, struct wildcard **out, size_t cap);
+/* Does a wildcard of this manager cover the key?  (FIX-6) */
+bool wildtab_covers(const struct wildtab *t, const struct flow_key *k, const struct manager *manager);
+
+size_t wildtab_count(const struct wildtab *t);
+size_t wildtab_shapes(const struct wildtab *t);
+struct wildcard *wildtab_first(const struct wildtab *t); /* then ->next */
+
+#endif

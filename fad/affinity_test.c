@@ -144,6 +144,8 @@ int main(void)
 	tcase_add_test(t, test_FA_4_descriptions);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
+	if (getenv("TAP_FILE"))
+		srunner_set_tap(r, getenv("TAP_FILE"));
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
 	srunner_free(r);

@@ -76,6 +76,8 @@ int main(void)
 	tcase_add_test(t, test_MSG_9_another_flow_agent_or_time_is_refused);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
+	if (getenv("TAP_FILE"))
+		srunner_set_tap(r, getenv("TAP_FILE"));
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
 	srunner_free(r);

@@ -201,6 +201,8 @@ int main(void)
 	tcase_add_test(t, test_KEY_1_many_flows_are_found_and_the_limit_holds);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
+	if (getenv("TAP_FILE"))
+		srunner_set_tap(r, getenv("TAP_FILE"));
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
 	srunner_free(r);

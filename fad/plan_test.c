@@ -323,6 +323,8 @@ int main(void)
 	tcase_add_test(t, test_ACT_1_shortest_transport_headers_are_not_written_beyond);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
+	if (getenv("TAP_FILE"))
+		srunner_set_tap(r, getenv("TAP_FILE"));
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
 	srunner_free(r);

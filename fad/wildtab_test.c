@@ -492,6 +492,8 @@ int main(void)
 	tcase_set_timeout(t, 120); /* a hundred thousand cases, perhaps on a busy machine */
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
+	if (getenv("TAP_FILE"))
+		srunner_set_tap(r, getenv("TAP_FILE"));
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
 	srunner_free(r);

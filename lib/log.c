@@ -23,11 +23,7 @@ _Static_assert((int)LOG_LEVEL_ERROR == LOG_ERR && (int)LOG_LEVEL_WARNING == LOG_
 
 void log_open(const char *name, bool debug)
 {
-	/* A copy for the life of the process: the caller's may be a buffer. */
-	char *copy = strcmp(program_invocation_short_name, name) != 0 ? strndup(name, 31) : NULL;
-
-	if (copy != NULL)
-		program_invocation_short_name = copy;
+	program_invocation_short_name = (char *)(uintptr_t)name;
 	setlogmask(LOG_UPTO(debug ? LOG_DEBUG : LOG_INFO));
 }
 

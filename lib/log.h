@@ -14,7 +14,7 @@
 
 enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
 
-/* Once, at start, before any thread.  name: short program name. */
+/* At start, before any thread.  name: short program name, borrowed for the life of the process. */
 void log_open(const char *name, bool debug);
 
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -36,7 +36,7 @@ def requirements():
     ("test_PREFIX_3_is_none", []),
     ("test_FIX_12_and_FIX_12_once", ["FIX-12"]),
     ("test_plain", []),
-])
+], ids=range(6))  # the names are not this test's own
 def test_identifiers_in_names(requirements, name, found):
     assert requirements.identifiers_in_name(name) == found
 

@@ -517,6 +517,7 @@ static void read_list(struct conf *c, const struct conf_node *node, const struct
 	}
 	if (count == 0)
 		return;
+	assert(f->item_size > 0); /* a list's row says it */
 	list->items = must(calloc(count, f->item_size));
 	list->count = count;
 	for (size_t i = 0; i < count; i++)
@@ -700,6 +701,22 @@ bool conf_load(const char *path, const struct conf_mapping *map, size_t size, vo
 	}
 	good = load(&c, text, len, map, size, obj);
 	print_messages(&c, stderr);
+	free(text);
+	return good;
+}
+
+bool conf_load_quiet(const char *path, const struct conf_mapping *map, size_t size, void *obj, char *errors,
+		     size_t errors_size)
+{
+	size_t len = 0;
+	char *text = read_file(path, &len);
+	bool good;
+
+	if (text == NULL) {
+		snprintf(errors, errors_size, "%s: cannot be read: %s\n", path, strerror(errno));
+		return false;
+	}
+	good = conf_load_text(path, text, len, map, size, obj, errors, errors_size);
 	free(text);
 	return good;
 }

@@ -95,8 +95,15 @@ bool conf_load(const char *path, const struct conf_mapping *map, size_t size, vo
 bool conf_load_text(const char *name, const char *text, size_t len, const struct conf_mapping *map, size_t size,
 		    void *obj, char *errors, size_t errors_size);
 
+/* From a file, errors into the buffer: for who has no standard error that anybody reads. */
+bool conf_load_quiet(const char *path, const struct conf_mapping *map, size_t size, void *obj, char *errors,
+		     size_t errors_size);
+
 /* Free what conf_load() allocated inside obj, by the same table, and zero it. */
 void conf_free(const struct conf_mapping *map, size_t size, void *obj);
+
+/* Do two structs filled by the same table say the same? */
+bool conf_same(const struct conf_mapping *map, const void *a, const void *b);
 
 /* Report at a position.  field may be NULL (the mapping itself). */
 void conf_error(struct conf *c, const struct conf_node *node, const char *field, const char *format, ...)

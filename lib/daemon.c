@@ -120,35 +120,46 @@ bool daemon_parse(struct daemon_options *options, int argc, char **argv, const s
 	return true;
 }
 
-/* Freed by the loop with its source. */
-struct reload_hook {
-	void (*reload)(void *ctx);
+/* What a signal calls; freed by the loop with its source. */
+struct signal_hook {
+	void (*call)(void *ctx);
 	void *ctx;
 };
 
 static int on_hup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
-	struct reload_hook *hook = userdata;
+	struct signal_hook *hook = userdata;
 
 	(void)source;
 	(void)info;
-	if (hook->reload != NULL)
-		hook->reload(hook->ctx);
+	if (hook->call != NULL)
+		hook->call(hook->ctx);
 	else
 		log_info("SIGHUP: nothing to reload; restart to apply a new configuration");
 	return 0;
 }
 
-static int add_hup(sd_event *loop, void (*reload)(void *ctx), void *ctx)
+static int on_end(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
-	struct reload_hook *hook = calloc(1, sizeof(*hook));
+	struct signal_hook *hook = userdata;
+
+	(void)info;
+	if (hook->call == NULL)
+		return sd_event_exit(sd_event_source_get_event(source), 0);
+	hook->call(hook->ctx);
+	return 0;
+}
+
+static int add_signal(sd_event *loop, int number, sd_event_signal_handler_t handler, void (*call)(void *ctx), void *ctx)
+{
+	struct signal_hook *hook = calloc(1, sizeof(*hook));
 	sd_event_source *source;
 	int r;
 
 	if (hook == NULL)
 		return -ENOMEM;
-	*hook = (struct reload_hook){reload, ctx};
-	r = sd_event_add_signal(loop, &source, SIGHUP, on_hup, hook);
+	*hook = (struct signal_hook){call, ctx};
+	r = sd_event_add_signal(loop, &source, number, handler, hook);
 	if (r < 0) {
 		free(hook);
 		return r;
@@ -159,7 +170,7 @@ static int add_hup(sd_event *loop, void (*reload)(void *ctx), void *ctx)
 	return r;
 }
 
-int daemon_signals(sd_event *loop, void (*reload)(void *ctx), void *ctx)
+int daemon_signals_end(sd_event *loop, void (*reload)(void *ctx), void (*end)(void *ctx), void *ctx)
 {
 	sigset_t set;
 	int r;
@@ -170,14 +181,15 @@ int daemon_signals(sd_event *loop, void (*reload)(void *ctx), void *ctx)
 	sigaddset(&set, SIGHUP);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		return -errno;
-	/* No handler: the loop ends, with code 0. */
-	r = sd_event_add_signal(loop, NULL, SIGTERM, NULL, NULL);
-	if (r < 0)
-		return r;
-	r = sd_event_add_signal(loop, NULL, SIGINT, NULL, NULL);
-	if (r < 0)
-		return r;
-	return add_hup(loop, reload, ctx);
+	r = add_signal(loop, SIGTERM, on_end, end, ctx);
+	if (r >= 0)
+		r = add_signal(loop, SIGINT, on_end, end, ctx);
+	return r < 0 ? r : add_signal(loop, SIGHUP, on_hup, reload, ctx);
+}
+
+int daemon_signals(sd_event *loop, void (*reload)(void *ctx), void *ctx)
+{
+	return daemon_signals_end(loop, reload, NULL, ctx);
 }
 
 /* "cap_net_admin and cap_net_raw", of those not permitted; returns how many. */

@@ -58,6 +58,9 @@ bool daemon_parse(struct daemon_options *options, int argc, char **argv, const s
  * SIGPIPE is ignored.  Before any thread.  Returns 0 or a negative errno.
  */
 int daemon_signals(sd_event *loop, void (*reload)(void *ctx), void *ctx);
+/* The same for a daemon that has something to do before it ends: SIGTERM and
+ * SIGINT call end, which ends the loop in its own time; it may be called again. */
+int daemon_signals_end(sd_event *loop, void (*reload)(void *ctx), void (*end)(void *ctx), void *ctx);
 
 /*
  * Keep these capabilities (CAP_*), drop all others, also from the bounding set

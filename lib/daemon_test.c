@@ -103,6 +103,23 @@ START_TEST(signals_reload_and_end_the_loop)
 }
 END_TEST
 
+START_TEST(first_signal_may_take_its_time)
+{
+	sd_event *loop;
+	int asked = 0;
+
+	ck_assert_int_ge(sd_event_default(&loop), 0);
+	ck_assert_int_ge(daemon_signals_end(loop, NULL, count_reload, &asked), 0);
+	for (int i = 1; i <= 2; i++) {
+		ck_assert_int_eq(kill(getpid(), i == 1 ? SIGTERM : SIGINT), 0);
+		ck_assert_int_gt(sd_event_run(loop, 1000000), 0);
+		ck_assert_int_eq(asked, i);
+		ck_assert_int_ne(sd_event_get_state(loop), SD_EVENT_FINISHED);
+	}
+	sd_event_unref(loop);
+}
+END_TEST
+
 static uint64_t status_caps(const char *field)
 {
 	FILE *f = fopen("/proc/self/status", "r");
@@ -188,6 +205,7 @@ int main(void)
 	tcase_add_test(tc, wrong_command_lines_are_usage_errors);
 	tcase_add_test(tc, help_and_version_end_well);
 	tcase_add_test(tc, signals_reload_and_end_the_loop);
+	tcase_add_test(tc, first_signal_may_take_its_time);
 	tcase_add_test(tc, capabilities_kept_and_dropped);
 	tcase_add_test(tc, no_capabilities_needs_none);
 	tcase_add_test(tc, ready_is_notified);

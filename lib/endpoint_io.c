@@ -112,7 +112,7 @@ static bool decode(struct endpoint *ep, struct incoming *in, bool accepted)
 		return true;
 	drop_fault(ep, in, fault, &why);
 	if (accepted && fault == WIRE_FAULT_REQUIRED && ep->handler->undecodable != NULL)
-		ep->handler->undecodable(ep->ctx, &in->from, &in->h, &why);
+		ep->handler->undecodable(ep->ctx, &in->from, &in->m, &why);
 	return false;
 }
 
@@ -122,6 +122,17 @@ static void deliver(struct endpoint *ep, struct incoming *in)
 		return;
 	ep->counts[ENDPOINT_ACCEPTED]++;
 	ep->handler->message(ep->ctx, &in->from, &in->m);
+}
+
+/* We answered a challenge.  Our state goes to a peer that is proven; another one is asked back first. */
+static void answered(struct endpoint *ep, struct incoming *in, bool proven)
+{
+	struct wire_nonce nonce = {0};
+
+	if (proven && ep->handler->peer_asks != NULL)
+		ep->handler->peer_asks(ep->ctx, &in->from);
+	else if (!proven && session_ask(ep->session, &in->h, in->now_ms, &nonce) == SESSION_CHALLENGE)
+		reply(ep, in, WIRE_CHALLENGE, &nonce);
 }
 
 static void judge(struct endpoint *ep, struct incoming *in)
@@ -146,8 +157,7 @@ static void judge(struct endpoint *ep, struct incoming *in)
 		return;
 	case SESSION_ANSWER:
 		reply(ep, in, WIRE_CHALLENGE_RESPONSE, &nonce);
-		if (ep->handler->peer_asks != NULL)
-			ep->handler->peer_asks(ep->ctx, &in->from);
+		answered(ep, in, before == in->h.incarnation);
 		return;
 	case SESSION_KNOWN:
 		if (before == in->h.incarnation)

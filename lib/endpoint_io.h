@@ -58,10 +58,12 @@ struct endpoint_handler {
 	void (*message)(void *ctx, const struct endpoint_peer *from, const struct wire_msg *m);
 	/* The peer became known in a new incarnation (it answered our challenge). */
 	void (*peer_known)(void *ctx, const struct endpoint_peer *peer);
-	/* We answered the peer's challenge: it has no state of us; send it again. */
+	/* We answered the challenge of a peer that is known: it has no state of us; send it again.  (One not known is
+	 * challenged back, and becomes known.) */
 	void (*peer_asks)(void *ctx, const struct endpoint_peer *peer);
-	/* A message dropped for a required segment of unknown type (MSG-3): may be denied. */
-	void (*undecodable)(void *ctx, const struct endpoint_peer *from, const struct wire_header *h,
+	/* A message dropped for a required segment of unknown type (MSG-3): may be denied.  m: its header and the
+	 * segments that are known, not held against each other. */
+	void (*undecodable)(void *ctx, const struct endpoint_peer *from, const struct wire_msg *m,
 			    const struct wire_diagnosis *why);
 	/* After a batch of received messages was handled; optional. */
 	void (*batch_end)(void *ctx);

@@ -186,7 +186,6 @@ static bool names_sender(uint8_t type)
 	switch (type) {
 	case WIRE_WILDCARD_UPDATE:
 	case WIRE_FIXED_UPDATE:
-	case WIRE_DENY:
 	case WIRE_HELLO:
 	case WIRE_CHALLENGE:
 	case WIRE_CHALLENGE_RESPONSE:

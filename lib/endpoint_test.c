@@ -73,6 +73,8 @@ static void on_known(void *ctx, const struct endpoint_peer *peer)
 
 	s->known++;
 	s->from = *peer;
+	if (s->says_hello)
+		say_hello(s->ep, peer);
 }
 
 static void on_asks(void *ctx, const struct endpoint_peer *peer)
@@ -84,12 +86,12 @@ static void on_asks(void *ctx, const struct endpoint_peer *peer)
 		say_hello(s->ep, peer);
 }
 
-static void on_undecodable(void *ctx, const struct endpoint_peer *from, const struct wire_header *h,
+static void on_undecodable(void *ctx, const struct endpoint_peer *from, const struct wire_msg *m,
 			   const struct wire_diagnosis *why)
 {
 	struct side *s = ctx;
 
-	ck_assert_uint_eq(h->source, from->identity);
+	ck_assert_uint_eq(m->h.source, from->identity);
 	ck_assert_int_eq(why->fault, WIRE_FAULT_REQUIRED);
 	s->undecodable++;
 	s->unknown_type = why->unknown.types[0];
@@ -357,7 +359,8 @@ START_TEST(test_SEC_4_challenge_before_delivery)
 	ck_assert(run_until(&b.messages, 1));
 	run_for(50);
 	ck_assert_uint_eq(b.known, 1);
-	ck_assert_uint_eq(a.asks, 1);
+	ck_assert_uint_eq(a.known, 1); /* asked back: a challenge proves nothing */
+	ck_assert_uint_eq(a.asks, 0);
 	ck_assert_uint_eq(b.messages, 1); /* the first hello was only a reason to ask */
 	ck_assert_uint_eq(counter(&b, "unknown-incarnation"), 1);
 	ck_assert_uint_eq(b.last.h.type, WIRE_HELLO);
@@ -412,6 +415,44 @@ START_TEST(test_SEC_4_captured_bytes_are_dropped)
 	run_for(50);
 	ck_assert_uint_eq(b.messages, 1);
 	ck_assert_uint_eq(counter(&b, "replay"), 2);
+	third_stop(&t);
+	stop(&b);
+}
+END_TEST
+
+static void third_challenge(struct third *t, const struct side *to, uint64_t identity)
+{
+	struct wire_msg m;
+
+	wire_start(&m, WIRE_CHALLENGE);
+	daemon_random(NULL, m.nonce.nonce, sizeof(m.nonce.nonce));
+	wire_set(&m, WIRE_SEG_NONCE, true);
+	third_make(t, identity, &m);
+	third_send(t, to);
+}
+
+START_TEST(test_SEC_4_challenge_draws_state_only_for_who_is_proven)
+{
+	struct third t;
+	struct side b;
+
+	prepare(&b, 2);
+	start(&b, 0xb, "manager");
+	third_start(&t, SECRET);
+	third_challenge(&t, &b, 0xb);
+	third_send(&t, &b); /* and a copy of it */
+	run_for(30);
+	ck_assert_uint_eq(b.asks, 0);
+	ck_assert_uint_eq(b.known, 0);
+	ck_assert_uint_eq(counter(&b, "responses-sent"), 1);
+	ck_assert_uint_eq(counter(&b, "challenges-sent"), 1); /* asked back */
+	while (recv(t.fd, t.bytes, sizeof(t.bytes), 0) > 0)
+		;
+	run_for(220); /* before it asks the same again */
+	third_introduce(&t, &b, 0xb);
+	ck_assert_uint_eq(b.asks, 0);
+	third_challenge(&t, &b, 0xb);
+	ck_assert(run_until(&b.asks, 1));
 	third_stop(&t);
 	stop(&b);
 }
@@ -607,7 +648,7 @@ START_TEST(test_ARCH_4_group_and_unicast_peers_hear)
 	start(&a, 0xa, "agent");
 	start(&b, 0xb, "manager");
 	say_hello(a.ep, NULL);
-	ck_assert(run_until(&b.known, 1));
+	ck_assert(run_until(&b.messages, 1)); /* by unicast, once they know each other */
 	say_hello(a.ep, NULL);
 	ck_assert(run_until(&b.messages, 2));
 	ck_assert_uint_eq(b.last.h.destination, 0);
@@ -714,6 +755,78 @@ START_TEST(opening_says_what_is_missing)
 }
 END_TEST
 
+START_TEST(test_SEC_4_flood_of_one_source_draws_a_bounded_number_of_replies)
+{
+	uint64_t from = daemon_now_ms(), replies, limited;
+	struct third t;
+	struct side b;
+
+	prepare(&b, 2);
+	start(&b, 0xb, "manager");
+	third_start(&t, SECRET);
+	for (int i = 0; i < 600; i++) {
+		third_challenge(&t, &b, 0xb); /* a nonce of its own each: each would be answered */
+		if (i % 32 == 31)
+			run_for(1);
+	}
+	run_for(50);
+	ck_assert_uint_eq(counter(&b, "received"), 600);
+	replies = counter(&b, "responses-sent") + counter(&b, "challenges-sent");
+	limited = counter(&b, "challenge-limited");
+	ck_assert_uint_ge(replies, 256);
+	ck_assert_uint_le(replies, 256 * ((daemon_now_ms() - from) / 1000 + 1));
+	ck_assert_uint_ge(replies + limited, 600);
+	third_stop(&t);
+	stop(&b);
+}
+END_TEST
+
+START_TEST(test_SEC_3_key_file_others_can_change_is_refused)
+{
+	static const mode_t refused[] = {0620, 0660, 0602, 0604, 0601};
+	struct side a;
+
+	prepare(&a, 1);
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		ck_assert_int_eq(chmod(a.key_file, refused[i]), 0);
+		ck_assert_msg(endpoint_open(&a.ep, loop, 1, "test", &a.control, &a.security, &handler, &a) ==
+				      EXITCODE_CONFIG,
+			      "mode %04o is taken", (unsigned)refused[i]);
+	}
+	unlink(a.key_file);
+}
+END_TEST
+
+/* On a real interface, where the kernel gives a group's packets back to this machine only if it was asked to. */
+START_TEST(test_ARCH_4_group_is_heard_by_others_on_the_same_machine)
+{
+	struct endpoint_peer to_b;
+	struct side a, b;
+
+	small_network();
+	ip("addr add 10.9.9.1/24 dev ep0");
+	prepare(&a, 1);
+	prepare(&b, 2);
+	a.says_hello = true;
+	a.control.multicast = b.control.multicast = true;
+	ck_assert(addr_parse("10.9.9.1", &a.control.address));
+	b.control.address = a.control.address;
+	a.control.groups = (struct conf_list){&a.group, 1};
+	b.control.groups = (struct conf_list){&b.group, 1};
+	b.control.port = 7512;
+	start(&a, 0xa, "agent");
+	start(&b, 0xb, "manager");
+	to_b = peer_of(&b, 0xb);
+	say_hello(a.ep, &to_b);
+	ck_assert(run_until(&b.messages, 1));
+	say_hello(a.ep, NULL);
+	ck_assert(run_until(&b.messages, 2));
+	ck_assert_uint_eq(b.last.h.destination, 0);
+	stop(&a);
+	stop(&b);
+}
+END_TEST
+
 /* ---- configuration ---- */
 
 static const char *control_errors(const char *text, struct endpoint_conf *conf)
@@ -807,6 +920,7 @@ int main(void)
 	tcase_add_test(tc, test_SEC_4_challenge_before_delivery);
 	tcase_add_test(tc, test_MSG_13_restart_is_challenged_again);
 	tcase_add_test(tc, test_SEC_4_captured_bytes_are_dropped);
+	tcase_add_test(tc, test_SEC_4_challenge_draws_state_only_for_who_is_proven);
 	tcase_add_test(tc, test_SEC_2_wrong_and_absent_keys_are_dropped);
 	tcase_add_test(tc, test_SEC_2_not_expected_is_accepted);
 	tcase_add_test(tc, test_MSG_4_garbage_is_counted_by_fault);
@@ -817,6 +931,9 @@ int main(void)
 	tcase_add_test(tc, test_KEY_3_ipv6_endpoints);
 	tcase_add_test(tc, failed_sends_are_counted_and_not_fatal);
 	tcase_add_test(tc, opening_says_what_is_missing);
+	tcase_add_test(tc, test_SEC_4_flood_of_one_source_draws_a_bounded_number_of_replies);
+	tcase_add_test(tc, test_SEC_3_key_file_others_can_change_is_refused);
+	tcase_add_test(tc, test_ARCH_4_group_is_heard_by_others_on_the_same_machine);
 	tcase_add_test(conf, test_ARCH_5_control_configuration);
 	tcase_add_test(conf, test_SEC_3_security_configuration);
 	suite_add_tcase(suite, tc);

@@ -312,6 +312,13 @@ enum session_verdict session_receive(struct session *s, const struct wire_header
 	return challenge(s, p, h->incarnation, now_ms, reply);
 }
 
+enum session_verdict session_ask(struct session *s, const struct wire_header *h, uint64_t now_ms,
+				 struct wire_nonce *reply)
+{
+	struct peer *p = find_or_add(s, h->source, now_ms);
+	return p ? challenge(s, p, h->incarnation, now_ms, reply) : SESSION_FULL;
+}
+
 void session_stamp(struct session *s, uint64_t destination, struct wire_header *h)
 {
 	struct peer *p = destination ? find(s, destination) : NULL;

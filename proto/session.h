@@ -32,7 +32,7 @@ struct session;
 enum session_verdict {
 	SESSION_ACCEPT,     /* process it */
 	SESSION_CHALLENGE,  /* drop it; send a challenge with *reply to where it came from */
-	SESSION_ANSWER,     /* it was a challenge: send a response with *reply, then our state */
+	SESSION_ANSWER,     /* it was a challenge: send a response with *reply; then our state, or session_ask() */
 	SESSION_KNOWN,      /* it was a valid response: the peer is known now */
 	SESSION_PENDING,    /* drop: challenged a moment ago */
 	SESSION_REPLAY,     /* drop: seen, or older than the window */
@@ -55,6 +55,14 @@ void session_free(struct session *s);
  */
 enum session_verdict session_receive(struct session *s, const struct wire_header *h, const struct wire_nonce *nonce,
 				     uint64_t now_ms, struct wire_nonce *reply);
+
+/*
+ * Ask back who challenged us in an incarnation that has not answered: a
+ * challenge proves nothing, and a copy of it must not draw our state.
+ * CHALLENGE: send one with *reply.  PENDING or FULL: nothing is to be sent.
+ */
+enum session_verdict session_ask(struct session *s, const struct wire_header *h, uint64_t now_ms,
+				 struct wire_nonce *reply);
 
 /* Fill source, incarnation, destination and the next sequence of a message to send. */
 void session_stamp(struct session *s, uint64_t destination, struct wire_header *h);

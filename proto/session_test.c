@@ -399,6 +399,25 @@ START_TEST(test_SEC_4_strangers_answer_each_other)
 }
 END_TEST
 
+START_TEST(test_SEC_4_copy_of_a_strangers_challenge_waits_100_ms_for_an_answer)
+{
+	struct world w;
+	setup(&w);
+	struct wire_nonce nonce = {.nonce = {7}}, other = {.nonce = {8}}, reply;
+	struct wire_header h = numbered(OTHER, 300, AGENT, 1);
+	h.type = WIRE_CHALLENGE;
+	ck_assert_int_eq(session_receive(w.agent, &h, &nonce, 3000, &reply), SESSION_ANSWER);
+	for (uint64_t ms = 0; ms < SESSION_REPEAT_MS / 2; ms++)
+		ck_assert_int_eq(session_receive(w.agent, &h, &nonce, 3000 + ms, &reply), SESSION_PENDING);
+	/* Not put off by the copies, and counted anew. */
+	ck_assert_int_eq(session_receive(w.agent, &h, &nonce, 3100, &reply), SESSION_ANSWER);
+	ck_assert_int_eq(session_receive(w.agent, &h, &nonce, 3199, &reply), SESSION_PENDING);
+	/* Another question is no copy. */
+	ck_assert_int_eq(session_receive(w.agent, &h, &other, 3199, &reply), SESSION_ANSWER);
+	teardown(&w);
+}
+END_TEST
+
 START_TEST(test_MSG_13_not_for_us_and_ourselves)
 {
 	struct world w;
@@ -511,6 +530,7 @@ int main(void)
 	tcase_add_test(tc, test_SEC_4_flood_of_strangers_displaces_nobody_known);
 	tcase_add_test(tc, test_SEC_4_known_peers_fill_the_table);
 	tcase_add_test(tc, verdicts_have_names);
+	tcase_add_test(tc, test_SEC_4_copy_of_a_strangers_challenge_waits_100_ms_for_an_answer);
 	suite_add_tcase(suite, tc);
 	SRunner *sr = srunner_create(suite);
 	if (getenv("TAP_FILE") != NULL)

@@ -68,11 +68,6 @@ static const char *proto_text(uint8_t proto)
 	return proto == 6 ? "tcp" : "udp";
 }
 
-static const char *method_text(int method)
-{
-	return method == BALANCER_MAGLEV ? "maglev" : "round-robin";
-}
-
 /* ---- agents ---- */
 
 struct agent_item {
@@ -148,7 +143,7 @@ static const char *show_services(struct admin *a, const Turnout__Request *reques
 		i->row.vip = i->vip;
 		i->row.protocol = borrow(proto_text(v->key.proto));
 		i->row.port = v->key.port;
-		i->row.method = borrow(method_text(v->group->conf->method));
+		i->row.method = borrow(balancer_method_name(v->group->conf->method));
 		i->row.state = borrow(group_state_name(v->group->state));
 		i->row.servers = balancer_usable(v->group->balancer);
 		i->row.flows = v->flows;
@@ -173,11 +168,13 @@ static const char *show_servers(struct admin *a, const Turnout__Request *request
 		return NO_MEMORY;
 	items = a->items;
 	reply->servers = a->rows;
-	for (; reply->n_servers < count; reply->n_servers++) {
-		const struct backend *b = &s->backends[first + reply->n_servers];
+	for (size_t n = first; n < first + count; n++) {
+		const struct backend *b = &s->backends[n];
 		struct server_item *i = &items[reply->n_servers];
 		struct addr addr = service_key_addr(&b->key);
 
+		if (b->removed && !b->flows)
+			continue;
 		turnout__server_row__init(&i->row);
 		addr_print(&addr, i->address);
 		i->row.service = b->group->conf->name;
@@ -185,11 +182,12 @@ static const char *show_servers(struct admin *a, const Turnout__Request *request
 		i->row.address = i->address;
 		i->row.port = b->key.port;
 		i->row.weight = b->conf->weight;
-		i->row.state = borrow(health_state_name(backend_health(b)));
+		i->row.state = borrow(backend_state_name(b));
 		i->row.flows = b->flows;
 		i->row.decisions = b->decisions;
 		i->row.check = b->check ? b->check->text : borrow("none");
-		reply->servers[reply->n_servers] = &i->row;
+		i->row.connections = b->connections;
+		reply->servers[reply->n_servers++] = &i->row;
 	}
 	return NULL;
 }
@@ -259,6 +257,159 @@ static const char *show_affinities(struct admin *a, const Turnout__Request *requ
 	}
 	if (reply->n_affinities >= limit && flows_next(all, &(uint32_t){slot}))
 		reply->next = slot;
+	return NULL;
+}
+
+/* ---- flows ---- */
+
+struct flow_item {
+	Turnout__FlowRow row;
+	char source[ENDPOINT_STRLEN], destination[ENDPOINT_STRLEN], agents[FLOW_AGENTS * (WIRE_MAX_NAME + 1) + 8];
+};
+
+static const char *flow_state(const struct flow *f)
+{
+	if (f->closed_ms || f->seen & (FLOW_FIN_FORWARD | FLOW_FIN_REVERSE | FLOW_RST))
+		return "closing";
+	return f->seen & FLOW_ANSWERED ? "open" : "new";
+}
+
+/* Who was told of it, by name. */
+static void flow_agents(const struct admin *a, const struct flow *f, char *text, size_t size)
+{
+	char name[WIRE_MAX_NAME + 1];
+	size_t used = 0;
+
+	text[0] = '\0';
+	if (flow_at_many_agents(f)) {
+		snprintf(text, size, "many");
+		return;
+	}
+	for (uint8_t i = 0; i < f->agent_count && used < size; i++) {
+		const struct agent *g = agents_number(manager_agents(a->manager), f->agents[i]);
+
+		if (g)
+			used += (size_t)snprintf(text + used, size - used, "%s%s", used ? " " : "",
+						 agent_name(g, name));
+	}
+}
+
+static void fill_flow(const struct admin *a, struct flow_item *i, const struct flow *f, uint64_t now_ms)
+{
+	const struct flow_key *k = &f->forward;
+	const struct backend *b = &manager_services(a->manager)->backends[f->backend];
+	struct addr src = addr_make(k->family, k->src), dst = addr_make(k->family, k->dst);
+
+	turnout__flow_row__init(&i->row);
+	endpoint_print(&src, k->sport, i->source);
+	endpoint_print(&dst, k->dport, i->destination);
+	flow_agents(a, f, i->agents, sizeof(i->agents));
+	i->row.protocol = borrow(proto_text(k->proto));
+	i->row.source = i->source;
+	i->row.destination = i->destination;
+	i->row.service = b->group->conf->name;
+	i->row.server = b->conf->name;
+	i->row.state = borrow(flow_state(f));
+	i->row.agents = i->agents;
+	i->row.age_s = (uint32_t)((now_ms - f->made_ms) / 1000);
+	i->row.left_s = f->expires_ms > now_ms ? (uint32_t)((f->expires_ms - now_ms) / 1000) : 0;
+}
+
+/* Balanced flows; a connection that was left unchanged is no flow of a service. */
+static const char *show_flows(struct admin *a, const Turnout__Request *request, Turnout__Reply *reply, uint64_t now_ms)
+{
+	struct flows *all = manager_flows(a->manager);
+	uint32_t slot = (uint32_t)request->cursor, limit = page_limit(request);
+	struct flow_item *items;
+	const struct flow *f;
+
+	if (request->cursor > UINT32_MAX)
+		return NULL;
+	if (!page_alloc(a, limit, sizeof(*items)))
+		return NO_MEMORY;
+	items = a->items;
+	reply->flows = a->rows;
+	while (reply->n_flows < limit && (f = flows_next(all, &slot))) {
+		if (f->kind != FLOW_NAT)
+			continue;
+		fill_flow(a, &items[reply->n_flows], f, now_ms);
+		reply->flows[reply->n_flows] = &items[reply->n_flows].row;
+		reply->n_flows++;
+	}
+	if (reply->n_flows == limit && flows_next(all, &(uint32_t){slot}))
+		reply->next = slot;
+	return NULL;
+}
+
+/* ---- an operator's will about a server ---- */
+
+struct server_set_item {
+	Turnout__ServerSetRow row;
+	char text[128];
+};
+
+/* A reply being made. */
+struct server_set_list {
+	Turnout__Reply *reply;
+	struct server_set_item *items;
+	size_t room;
+	enum server_will will;
+};
+
+static void server_set_text(struct server_set_item *i, enum server_will will, uint64_t flows)
+{
+	unsigned long long n = flows;
+
+	switch (will) {
+	case SERVER_DRAINING:
+		snprintf(i->text, sizeof(i->text), "gets no new flows; %llu go on until they end", n);
+		return;
+	case SERVER_DISABLED:
+		snprintf(i->text, sizeof(i->text),
+			 "as if down: no new flows, datagrams go elsewhere; connections that stand may end by "
+			 "themselves");
+		return;
+	case SERVER_ENABLED:
+		break;
+	}
+	snprintf(i->text, sizeof(i->text), "gets new flows when its checks are good");
+}
+
+static void add_server_set(void *ctx, const struct backend *b, const char *before)
+{
+	struct server_set_list *l = ctx;
+	struct server_set_item *i = &l->items[l->reply->n_server_set];
+
+	if (l->reply->n_server_set == l->room)
+		return;
+	turnout__server_set_row__init(&i->row);
+	server_set_text(i, l->will, b->flows);
+	i->row.service = b->group->conf->name;
+	i->row.server = b->conf->name;
+	i->row.before = borrow(before);
+	i->row.state = borrow(backend_state_name(b));
+	i->row.flows = b->flows;
+	i->row.text = i->text;
+	l->reply->server_set[l->reply->n_server_set++] = &i->row;
+}
+
+static const char *server_set(struct admin *a, const Turnout__Request *request, Turnout__Reply *reply, uint64_t now_ms)
+{
+	const Turnout__ServerSet *set = request->server_set;
+	struct server_set_list list = {.reply = reply, .room = manager_conf(a->manager)->services.count};
+
+	if (!strcmp(set->action, "drain"))
+		list.will = SERVER_DRAINING;
+	else if (!strcmp(set->action, "disable"))
+		list.will = SERVER_DISABLED;
+	else if (strcmp(set->action, "enable") != 0)
+		return "action takes drain, enable or disable";
+	if (!page_alloc(a, list.room, sizeof(*list.items)))
+		return NO_MEMORY;
+	list.items = a->items;
+	reply->server_set = a->rows;
+	if (!manager_server_set(a->manager, set->service, set->server, list.will, add_server_set, &list, now_ms))
+		return "no service here has that server; `turnoutctl show servers` lists them";
 	return NULL;
 }
 
@@ -335,6 +486,28 @@ static const char *show_version(struct admin *a, Turnout__Reply *reply, uint64_t
 	return NULL;
 }
 
+void admin_notice(const struct manager_notice *notice, Turnout__Notice *out)
+{
+	out->severity = borrow(notice->severity == LOG_LEVEL_ERROR     ? "error"
+			       : notice->severity == LOG_LEVEL_WARNING ? "warning"
+								       : "info");
+	out->kind = borrow(notice->kind);
+	out->subject = borrow(notice->subject);
+	out->text = borrow(notice->text);
+}
+
+static const char *show_settings(struct admin *a, Turnout__Reply *reply)
+{
+	const struct smd_conf *conf = manager_conf(a->manager);
+
+	a->settings.count = 0;
+	settings_add_endpoint(&a->settings, &conf->control, &conf->security);
+	settings_add(&a->settings, "limits.flows", "%llu", (unsigned long long)conf->limits.flows);
+	settings_add(&a->settings, "limits.agents", "%llu", (unsigned long long)conf->limits.agents);
+	settings_give(&a->settings, reply);
+	return NULL;
+}
+
 const char *admin_answer(struct admin *a, const Turnout__Request *request, Turnout__Reply *reply, uint64_t now_ms)
 {
 	switch (request->what_case) {
@@ -348,8 +521,14 @@ const char *admin_answer(struct admin *a, const Turnout__Request *request, Turno
 		return show_affinities(a, request, reply, now_ms);
 	case TURNOUT__REQUEST__WHAT_SHOW_COUNTERS:
 		return show_counters(a, reply);
+	case TURNOUT__REQUEST__WHAT_SHOW_FLOWS:
+		return show_flows(a, request, reply, now_ms);
+	case TURNOUT__REQUEST__WHAT_SERVER_SET:
+		return server_set(a, request, reply, now_ms);
 	case TURNOUT__REQUEST__WHAT_VERSION:
 		return show_version(a, reply, now_ms);
+	case TURNOUT__REQUEST__WHAT_SHOW_SETTINGS:
+		return show_settings(a, reply);
 	default:
 		return BUS_NOT_KNOWN;
 	}

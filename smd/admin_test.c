@@ -163,6 +163,97 @@ START_TEST(test_affinities_in_pages_ARCH_7)
 }
 END_TEST
 
+START_TEST(test_flows_with_state_and_agents_ARCH_7_SM_7)
+{
+	struct fixture *f = start();
+	struct admin a = admin_of(f);
+	struct flow_key k = fixture_key(IPPROTO_TCP, "198.51.100.1", 1000, "203.0.113.99", 80), back;
+	Turnout__Reply r;
+
+	back = fixture_back(&k, fixture_ask(f, R1, &k, SYN));
+	ck_assert_ptr_null(ask(&a, f, TURNOUT__REQUEST__WHAT_SHOW_FLOWS, 0, 0, &r));
+	ck_assert_uint_eq(r.n_flows, 1);
+	ck_assert_str_eq(r.flows[0]->state, "new");
+	release(&a, &r);
+	fixture_ask(f, R2, &back, SYN_ACK);
+	f->now_ms += 5000;
+	ck_assert_ptr_null(ask(&a, f, TURNOUT__REQUEST__WHAT_SHOW_FLOWS, 0, 0, &r));
+	ck_assert_str_eq(r.flows[0]->state, "open");
+	ck_assert_str_eq(r.flows[0]->protocol, "tcp");
+	ck_assert_str_eq(r.flows[0]->source, "198.51.100.1:1000");
+	ck_assert_str_eq(r.flows[0]->destination, "203.0.113.99:80");
+	ck_assert_str_eq(r.flows[0]->service, "other");
+	ck_assert_str_eq(r.flows[0]->server, "web1");
+	ck_assert_str_eq(r.flows[0]->agents, "r1 r2");
+	ck_assert_uint_eq(r.flows[0]->age_s, 5);
+	ck_assert_uint_eq(r.flows[0]->left_s, 357);
+	release(&a, &r);
+	fixture_notice(f, R1, &k, WIRE_INTEREST_FIN, NULL);
+	ck_assert_ptr_null(ask(&a, f, TURNOUT__REQUEST__WHAT_SHOW_FLOWS, 0, 0, &r));
+	ck_assert_str_eq(r.flows[0]->state, "closing");
+	release(&a, &r);
+	fixture_notice(f, R1, &k, WIRE_INTEREST_RST, NULL);
+	ck_assert_ptr_null(ask(&a, f, TURNOUT__REQUEST__WHAT_SHOW_FLOWS, 0, 1, &r));
+	ck_assert_uint_eq(r.flows[0]->left_s, 67);
+	ck_assert_uint_eq(r.next, 0);
+	release(&a, &r);
+	fixture_free(f);
+}
+END_TEST
+
+static const char *server_set(struct admin *a, const struct fixture *f, const char *service, const char *server,
+			      const char *action, Turnout__Reply *reply)
+{
+	Turnout__Request request = TURNOUT__REQUEST__INIT;
+	Turnout__ServerSet set = TURNOUT__SERVER_SET__INIT;
+	char words[3][32];
+
+	snprintf(words[0], sizeof(words[0]), "%s", service);
+	snprintf(words[1], sizeof(words[1]), "%s", server);
+	snprintf(words[2], sizeof(words[2]), "%s", action);
+	set.service = words[0];
+	set.server = words[1];
+	set.action = words[2];
+	turnout__reply__init(reply);
+	request.what_case = TURNOUT__REQUEST__WHAT_SERVER_SET;
+	request.server_set = &set;
+	return admin_answer(a, &request, reply, f->now_ms);
+}
+
+START_TEST(test_server_drained_disabled_enabled_ARCH_7_SVC_2)
+{
+	struct fixture *f = start();
+	struct admin a = admin_of(f);
+	Turnout__Reply r;
+
+	ck_assert_ptr_null(server_set(&a, f, "", "web1", "drain", &r));
+	ck_assert_uint_eq(r.n_server_set, 3);
+	ck_assert_str_eq(r.server_set[0]->service, "web");
+	ck_assert_str_eq(r.server_set[0]->before, "up");
+	ck_assert_str_eq(r.server_set[0]->state, "draining");
+	ck_assert_str_eq(r.server_set[0]->text, "gets no new flows; 0 go on until they end");
+	release(&a, &r);
+	ck_assert_ptr_null(ask(&a, f, TURNOUT__REQUEST__WHAT_SHOW_SERVERS, 0, 0, &r));
+	ck_assert_str_eq(r.servers[0]->state, "draining");
+	release(&a, &r);
+	ck_assert_ptr_null(server_set(&a, f, "web", "web1", "disable", &r));
+	ck_assert_uint_eq(r.n_server_set, 1);
+	ck_assert_str_eq(r.server_set[0]->before, "draining");
+	ck_assert_str_eq(r.server_set[0]->state, "disabled");
+	release(&a, &r);
+	ck_assert_ptr_null(server_set(&a, f, "web", "10.0.20.11", "enable", &r));
+	ck_assert_str_eq(r.server_set[0]->state, "up");
+	release(&a, &r);
+	ck_assert_ptr_nonnull(server_set(&a, f, "", "web8", "drain", &r));
+	admin_release(&a);
+	ck_assert_ptr_nonnull(server_set(&a, f, "dns", "web1", "drain", &r));
+	admin_release(&a);
+	ck_assert_str_eq(server_set(&a, f, "", "web1", "kill", &r), "action takes drain, enable or disable");
+	admin_release(&a);
+	fixture_free(f);
+}
+END_TEST
+
 static uint64_t counter(const Turnout__Reply *r, const char *group, const char *name)
 {
 	for (size_t i = 0; i < r->n_counters; i++)
@@ -209,6 +300,8 @@ int main(void)
 	tcase_add_test(tc, test_agents_ARCH_7);
 	tcase_add_test(tc, test_services_and_servers_ARCH_7);
 	tcase_add_test(tc, test_affinities_in_pages_ARCH_7);
+	tcase_add_test(tc, test_flows_with_state_and_agents_ARCH_7_SM_7);
+	tcase_add_test(tc, test_server_drained_disabled_enabled_ARCH_7_SVC_2);
 	tcase_add_test(tc, test_counters_version_and_the_rest_ARCH_7);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);

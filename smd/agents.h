@@ -25,6 +25,7 @@ struct agent {
 	struct endpoint_peer peer;
 	uint16_t number;
 	bool used;
+	bool said_silent;             /* its silence was told */
 	char name[WIRE_MAX_NAME + 1]; /* as it names itself; empty: not heard yet */
 	uint64_t heard_ms;
 	uint64_t punts, refreshes, denies; /* received from it */

@@ -14,6 +14,24 @@
 #define URGENT_TIMES  2u  /* a new one is sent so often */
 #define URGENT_GAP_MS 300u
 
+static uint32_t ttl_s(const struct manager *m)
+{
+	return (m->conf->wildcard_ttl + 999) / 1000;
+}
+
+static uint64_t cycle_period(const struct manager *m)
+{
+	return (uint64_t)ttl_s(m) * 1000 / 3;
+}
+
+/* How many should have been sent in this cycle by now. */
+static uint32_t cycle_due(const struct manager *m, uint64_t now_ms)
+{
+	uint64_t due = (now_ms - m->cycle_ms) * m->announcement_count / cycle_period(m);
+
+	return due < m->announcement_count ? (uint32_t)due : m->announcement_count;
+}
+
 /* ---- making ---- */
 
 static void start(struct announcement *n, const struct service_key *key, const struct service_conf *conf)
@@ -26,6 +44,7 @@ static void start(struct announcement *n, const struct service_key *key, const s
 static void make_forward(struct announcement *n, const struct vip *v)
 {
 	start(n, &v->key, v->group->conf);
+	n->forward = true;
 	n->group = v->group;
 	n->match.dport = v->key.port;
 	memcpy(n->match.dst, v->key.addr, sizeof(n->match.dst));
@@ -49,6 +68,7 @@ static bool made_before(const struct services *s, const struct backend *b)
 	return false;
 }
 
+/* It is sent soon, more than once. */
 static void set_urgent(struct manager *m, struct announcement *n, bool wanted, uint64_t now_ms)
 {
 	n->wanted = wanted;
@@ -57,26 +77,139 @@ static void set_urgent(struct manager *m, struct announcement *n, bool wanted, u
 	n->due_ms = now_ms;
 }
 
+/* In the order in which they are sent; there is room for m's present ones behind them. */
+bool announce_prepare(const struct manager *m, const struct services *s, struct announcements *as)
+{
+	as->count = 0;
+	as->all = calloc(s->vip_count + s->backend_count + m->announcement_count, sizeof(*as->all));
+	if (!as->all)
+		return false;
+	for (size_t i = 0; i < s->vip_count; i++)
+		make_forward(&as->all[as->count++], &s->vips[i]);
+	for (size_t i = 0; i < s->backend_count; i++)
+		if (!made_before(s, &s->backends[i]))
+			make_reverse(&as->all[as->count++], &s->backends[i]);
+	return true;
+}
+
 bool announce_init(struct manager *m, uint64_t now_ms)
 {
-	const struct services *s = m->services;
+	struct announcements as;
 
-	m->announcements = calloc(s->vip_count + s->backend_count, sizeof(*m->announcements));
-	if (!m->announcements)
+	if (!announce_prepare(m, m->services, &as))
 		return false;
 	m->cycle_ms = now_ms;
-	for (size_t i = 0; i < s->vip_count; i++)
-		make_forward(&m->announcements[m->announcement_count++], &s->vips[i]);
-	for (size_t i = 0; i < s->backend_count; i++) {
-		struct announcement *n = &m->announcements[m->announcement_count];
-
-		if (made_before(s, &s->backends[i]))
-			continue;
-		m->announcement_count++;
-		make_reverse(n, &s->backends[i]);
-		set_urgent(m, n, true, now_ms);
-	}
+	announce_replace(m, &as, now_ms);
 	return true;
+}
+
+/* ---- changing ---- */
+
+/* An order; equal ones are one wildcard to an agent.  Their masks are all of an address, or nothing of it. */
+static int order(const struct announcement *a, const struct announcement *b)
+{
+	const struct wire_wildcard *x = &a->match, *y = &b->match;
+	int r = memcmp(x->dst, y->dst, sizeof(x->dst));
+
+	r = r ? r : memcmp(x->src, y->src, sizeof(x->src));
+	r = r ? r : x->family - y->family;
+	r = r ? r : x->proto - y->proto;
+	r = r ? r : x->sport - y->sport;
+	r = r ? r : x->dport - y->dport;
+	return r ? r : (a->precedence > b->precedence) - (a->precedence < b->precedence);
+}
+
+static int compare(const void *x, const void *y)
+{
+	return order(*(const struct announcement *const *)x, *(const struct announcement *const *)y);
+}
+
+/* Pointers to them, sorted.  NULL: no memory. */
+static struct announcement **sorted(struct announcement *all, uint32_t count)
+{
+	struct announcement **p = calloc((size_t)count + 1, sizeof(struct announcement *));
+
+	for (uint32_t i = 0; p && i < count; i++)
+		p[i] = &all[i];
+	if (p)
+		qsort(p, count, sizeof(struct announcement *), compare);
+	return p;
+}
+
+/* Set what is wanted of a new one, by what was said of it before (NULL: nothing). */
+static void take_over(struct manager *m, struct announcement *n, const struct announcement *before, uint64_t now_ms)
+{
+	bool wanted = !n->forward || n->group->state == GROUP_ANNOUNCED;
+
+	if (before) {
+		n->wanted = before->wanted;
+		n->urgent = before->urgent;
+		n->due_ms = before->due_ms;
+		m->urgent += n->urgent > 0;
+	}
+	if (n->wanted != wanted)
+		set_urgent(m, n, wanted, now_ms);
+}
+
+/* Send an old one's withdrawal, with the others. */
+static void withdraw(struct manager *m, struct announcements *as, const struct announcement *old, uint64_t now_ms)
+{
+	struct announcement *n = &as->all[as->count];
+
+	if (!old->wanted && !old->urgent)
+		return;
+	as->count++;
+	*n = *old;
+	n->group = NULL;
+	n->urgent = 0;
+	set_urgent(m, n, false, now_ms);
+}
+
+void announce_replace(struct manager *m, struct announcements *as, uint64_t now_ms)
+{
+	uint32_t made = as->count, i = 0;
+	struct announcement **new = sorted(as->all, made), **old = sorted(m->announcements, m->announcement_count);
+
+	m->urgent = 0;
+	for (uint32_t n = 0; n < made; n++) {
+		const struct announcement *key = &as->all[n];
+		struct announcement **before =
+			old ? bsearch(&key, old, m->announcement_count, sizeof(struct announcement *), compare) : NULL;
+
+		take_over(m, &as->all[n], before ? *before : NULL, now_ms);
+	}
+	/* Without memory for the comparison the old ones expire by themselves. */
+	for (uint32_t n = 0; new &&n < m->announcement_count; n++) {
+		const struct announcement *key = &m->announcements[n];
+
+		if (!bsearch(&key, new, made, sizeof(struct announcement *), compare))
+			withdraw(m, as, key, now_ms);
+	}
+	free(new);
+	free(old);
+	free(m->announcements);
+	m->announcements = as->all;
+	m->announcement_count = as->count;
+	m->cycle_next = cycle_due(m, now_ms);
+	for (struct agent *a; (a = agents_next(m->agents, &i));)
+		if (a->show_next != AGENT_SHOWN)
+			a->show_next = 0;
+}
+
+void announce_removed(struct manager *m, const struct backend *b)
+{
+	struct announcement gone = {0};
+
+	for (const struct backend *o = services_backend_at(m->services, &b->key); o; o = o->next_same)
+		if (o->group->conf->precedence == b->group->conf->precedence && (!o->removed || o->flows))
+			return;
+	make_reverse(&gone, b);
+	for (uint32_t i = 0; i < m->announcement_count; i++) {
+		struct announcement *n = &m->announcements[i];
+
+		if (order(n, &gone) == 0)
+			set_urgent(m, n, false, 0);
+	}
 }
 
 void announce_group(struct manager *m, const struct group *g, uint64_t now_ms)
@@ -87,11 +220,6 @@ void announce_group(struct manager *m, const struct group *g, uint64_t now_ms)
 }
 
 /* ---- sending ---- */
-
-static uint32_t ttl_s(const struct manager *m)
-{
-	return (m->conf->wildcard_ttl + 999) / 1000;
-}
 
 /* memo: must live until the message was sent. */
 static void compose(const struct manager *m, const struct announcement *n, bool advertise, uint8_t memo[MEMO_MAX],
@@ -105,7 +233,7 @@ static void compose(const struct manager *m, const struct announcement *n, bool 
 	wire_set(msg, WIRE_SEG_WILDCARD, true);
 	msg->list.types[msg->list.count++] = WIRE_SEG_NAT;
 	msg->list.types[msg->list.count++] = WIRE_SEG_INTEREST;
-	if (n->group && advertise) {
+	if (n->forward && advertise) {
 		msg->list.types[msg->list.count++] = WIRE_SEG_ADVERTISE;
 		msg->advertise_count = 1; /* the wildcard's own destination */
 		wire_set(msg, WIRE_SEG_ADVERTISE, true);
@@ -153,7 +281,7 @@ static unsigned send_group(struct manager *m, const struct announcement *n)
 
 	compose(m, n, true, memo, &msg);
 	manager_count(m, m->out->send_all(m->ctx, &msg) ? MANAGER_WILDCARDS : MANAGER_UNSENT);
-	for (struct agent *a; n->group && n->wanted && (a = agents_next(m->agents, &i));)
+	for (struct agent *a; n->forward && n->wanted && (a = agents_next(m->agents, &i));)
 		if (able(a) && !advertises(a)) {
 			send_one(m, n, a);
 			sent++;
@@ -180,11 +308,11 @@ static unsigned send_urgent(struct manager *m, unsigned budget, uint64_t now_ms)
 /* Every one once in a third of the TTL, evenly spread: a thousand do not burst. */
 static unsigned send_cycle(struct manager *m, unsigned budget, uint64_t now_ms)
 {
-	uint64_t period = (uint64_t)ttl_s(m) * 1000 / 3;
-	uint64_t due = (now_ms - m->cycle_ms) * m->announcement_count / period;
+	uint64_t period = cycle_period(m);
+	uint32_t due = cycle_due(m, now_ms);
 	unsigned sent = 0;
 
-	while (m->cycle_next < m->announcement_count && m->cycle_next < due && sent < budget) {
+	while (m->cycle_next < due && sent < budget) {
 		const struct announcement *n = &m->announcements[m->cycle_next++];
 
 		if (n->wanted && !n->urgent)

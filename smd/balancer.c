@@ -6,6 +6,7 @@
 #include "smd/balancer.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/hash.h"
 #include "smd/maglev.h"
@@ -19,6 +20,7 @@ struct server {
 	const char *name;
 	uint32_t weight;
 	bool usable;
+	uint64_t load;  /* connections */
 	int64_t credit; /* round-robin: grows by weight each turn, the greatest goes */
 };
 
@@ -30,6 +32,19 @@ struct balancer {
 	bool stale; /* table does not show the usable servers */
 	uint16_t *table;
 };
+
+const char *balancer_method_name(enum balancer_method method)
+{
+	switch (method) {
+	case BALANCER_ROUND_ROBIN:
+		return "round-robin";
+	case BALANCER_LEAST_CONNECTIONS:
+		return "least-connections";
+	case BALANCER_MAGLEV:
+		break;
+	}
+	return "maglev";
+}
 
 struct balancer *balancer_new(enum balancer_method method)
 {
@@ -81,6 +96,20 @@ void balancer_set_usable(struct balancer *b, uint16_t server, bool usable)
 unsigned balancer_usable(const struct balancer *b)
 {
 	return b->usable;
+}
+
+void balancer_load(struct balancer *b, uint16_t server, int change)
+{
+	b->servers[server].load += (uint64_t)(int64_t)change;
+}
+
+void balancer_continue(struct balancer *b, const struct balancer *old, const uint16_t *from)
+{
+	if (b->method != old->method)
+		return;
+	for (uint16_t i = 0; i < b->count; i++)
+		if (from[i] != BALANCER_NONE)
+			b->servers[i].credit = old->servers[from[i]].credit;
 }
 
 /* With no memory the old table stays, and is tried again next time. */
@@ -163,12 +192,58 @@ static uint16_t go_round(const struct balancer *b, uint16_t from, balancer_fits 
 	return BALANCER_UNFIT;
 }
 
+/* Is a to be preferred, by connections for its weight after one more?  0: they are even. */
+static int lighter(const struct server *a, const struct server *b)
+{
+	uint64_t x = (a->load + 1) * b->weight, y = (b->load + 1) * a->weight;
+
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
+/* Of several with equal load the key decides, by names: alike at every manager, whatever their order. */
+static uint64_t rank(const struct server *s, uint64_t key)
+{
+	const uint64_t by[2] = {FLOW_KEY_HASH[0] ^ key, FLOW_KEY_HASH[1]};
+
+	return hash_bytes(by, s->name, strlen(s->name));
+}
+
+static uint16_t least(const struct balancer *b, uint64_t key, const uint8_t *refused)
+{
+	uint16_t best = BALANCER_UNFIT;
+
+	for (uint16_t i = 0; i < b->count; i++) {
+		const struct server *s = &b->servers[i];
+		int better;
+
+		if (!s->usable || refused[i / 8] & 1 << i % 8)
+			continue;
+		better = best == BALANCER_UNFIT ? 1 : lighter(s, &b->servers[best]);
+		if (better > 0 || (better == 0 && rank(s, key) > rank(&b->servers[best], key)))
+			best = i;
+	}
+	return best;
+}
+
+static uint16_t choose_least(const struct balancer *b, const struct flow_key *key, balancer_fits fits, void *ctx)
+{
+	uint8_t refused[MAGLEV_MAX / 8] = {0};
+	uint64_t hash = key_hash(key, 0);
+	uint16_t i;
+
+	while ((i = least(b, hash, refused)) != BALANCER_UNFIT && !fits(ctx, i))
+		refused[i / 8] |= (uint8_t)(1 << i % 8);
+	return i;
+}
+
 uint16_t balancer_choose(struct balancer *b, const struct flow_key *key, balancer_fits fits, void *ctx)
 {
 	uint16_t first;
 
 	if (!b->usable)
 		return BALANCER_NONE;
+	if (b->method == BALANCER_LEAST_CONNECTIONS)
+		return choose_least(b, key, fits, ctx);
 	if (b->method == BALANCER_ROUND_ROBIN) {
 		first = turn(b);
 		return fits(ctx, first) ? first : go_round(b, first, fits, ctx);

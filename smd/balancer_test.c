@@ -132,7 +132,7 @@ static void collisions(enum balancer_method method)
 
 		ck_assert_uint_lt(s, 4);
 		ck_assert(!(refused & 1u << s));
-		if (method == BALANCER_MAGLEV) /* the order of preference is the key's own */
+		if (method != BALANCER_ROUND_ROBIN) /* the order of preference is the key's own */
 			ck_assert_uint_eq(balancer_choose(b, &k, fits_unless, &refused), s);
 		refused |= 1u << s;
 	}
@@ -153,6 +153,84 @@ END_TEST
 START_TEST(test_SM_12_next_server_on_collision_round_robin)
 {
 	collisions(BALANCER_ROUND_ROBIN);
+}
+END_TEST
+
+START_TEST(test_SVC_1_SM_7_least_connections_by_weight)
+{
+	struct balancer *b = make(BALANCER_LEAST_CONNECTIONS, 3, (uint32_t[]){3, 1, 2});
+	unsigned load[3] = {0};
+
+	for (unsigned n = 0; n < 600; n++) {
+		struct flow_key k = client(n);
+		uint16_t s = balancer_choose(b, &k, fits_all, NULL);
+
+		ck_assert_uint_eq(balancer_choose(b, &k, fits_all, NULL), s);
+		load[s]++;
+		balancer_load(b, s, 1);
+	}
+	ck_assert_uint_eq(load[0], 300);
+	ck_assert_uint_eq(load[1], 100);
+	ck_assert_uint_eq(load[2], 200);
+	for (unsigned n = 0; n < 30; n++) /* thirty at the second one end: the next thirty go there */
+		balancer_load(b, 1, -1);
+	for (unsigned n = 0; n < 30; n++) {
+		struct flow_key k = client(1000 + n);
+
+		ck_assert_uint_eq(balancer_choose(b, &k, fits_all, NULL), 1);
+		balancer_load(b, 1, 1);
+	}
+	balancer_free(b);
+}
+END_TEST
+
+START_TEST(test_SVC_1_least_connections_ties_are_decided_alike_and_spread)
+{
+	struct balancer *a = make(BALANCER_LEAST_CONNECTIONS, 4, NULL), *b = balancer_new(BALANCER_LEAST_CONNECTIONS);
+	unsigned seen[4] = {0};
+
+	for (unsigned i = 0; i < 4; i++) { /* another order */
+		ck_assert_uint_eq(balancer_add(b, NAMES[3 - i], 1), i);
+		balancer_set_usable(b, (uint16_t)i, true);
+	}
+	for (unsigned n = 0; n < 1000; n++) {
+		struct flow_key k = client(n);
+		uint16_t s = balancer_choose(a, &k, fits_all, NULL);
+
+		ck_assert_uint_eq(balancer_choose(b, &k, fits_all, NULL), 3 - s);
+		seen[s]++;
+	}
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_uint_gt(seen[i], 180);
+	ck_assert_uint_eq(balancer_leads_to(a, &(struct flow_key){0}), BALANCER_NONE);
+	balancer_free(a);
+	balancer_free(b);
+}
+END_TEST
+
+START_TEST(test_SM_12_next_server_on_collision_least_connections)
+{
+	collisions(BALANCER_LEAST_CONNECTIONS);
+}
+END_TEST
+
+START_TEST(test_SVC_1_turns_go_on_in_another_balancer)
+{
+	struct balancer *whole = make(BALANCER_ROUND_ROBIN, 3, (uint32_t[]){3, 2, 1}), *next;
+	struct balancer *first = make(BALANCER_ROUND_ROBIN, 3, (uint32_t[]){3, 2, 1});
+	struct flow_key k = client(0);
+
+	for (unsigned n = 0; n < 4; n++)
+		ck_assert_uint_eq(balancer_choose(whole, &k, fits_all, NULL),
+				  balancer_choose(first, &k, fits_all, NULL));
+	next = make(BALANCER_ROUND_ROBIN, 3, (uint32_t[]){3, 2, 1});
+	balancer_continue(next, first, (uint16_t[]){0, 1, 2});
+	for (unsigned n = 0; n < 20; n++)
+		ck_assert_uint_eq(balancer_choose(whole, &k, fits_all, NULL),
+				  balancer_choose(next, &k, fits_all, NULL));
+	balancer_free(whole);
+	balancer_free(first);
+	balancer_free(next);
 }
 END_TEST
 
@@ -187,6 +265,10 @@ int main(void)
 	tcase_add_test(tc, test_SM_2_maglev_decides_alike_in_another_manager);
 	tcase_add_test(tc, test_SM_12_next_server_on_collision_maglev);
 	tcase_add_test(tc, test_SM_12_next_server_on_collision_round_robin);
+	tcase_add_test(tc, test_SVC_1_SM_7_least_connections_by_weight);
+	tcase_add_test(tc, test_SVC_1_least_connections_ties_are_decided_alike_and_spread);
+	tcase_add_test(tc, test_SM_12_next_server_on_collision_least_connections);
+	tcase_add_test(tc, test_SVC_1_turns_go_on_in_another_balancer);
 	tcase_add_test(tc, test_balancer_edges);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * TCP connects on an event loop; see check_io.h.  Must not know what a result
+ * Health checks on an event loop; see check_io.h.  Must not know what a result
  * means.
  */
 #include "smd/check_io.h"
@@ -15,6 +15,7 @@
 
 #include "lib/daemon.h"
 #include "lib/log.h"
+#include "smd/check_http_io.h"
 
 #define MAX_OPEN     512u /* connections at a time */
 #define BUSY_WAIT_US 20000u
@@ -25,7 +26,8 @@
 struct probe {
 	struct checker *checker;
 	struct check_target target;
-	int fd; /* -1: between two checks */
+	int fd;                  /* of a connect under way, or -1 */
+	struct http_check *http; /* request under way, or NULL */
 	sd_event_source *timer, *io;
 	uint64_t started_ns;
 };
@@ -34,6 +36,7 @@ struct checker {
 	sd_event *loop;
 	const struct check_handler *handler;
 	void *ctx;
+	struct http_checks *http; /* NULL: not needed yet */
 	struct probe *probes;
 	size_t count;
 	unsigned open;
@@ -68,6 +71,11 @@ static void hang_up(struct probe *p)
 		p->checker->open--;
 	}
 	p->fd = -1;
+	if (p->http) {
+		http_check_cancel(p->http);
+		p->checker->open--;
+	}
+	p->http = NULL;
 }
 
 /* Again when the interval, give or take a tenth, has passed since this one began. */
@@ -140,6 +148,52 @@ static void cannot_check(struct probe *p, const char *what, int error)
 	schedule_next(p);
 }
 
+static void on_http(void *ctx, enum http_result result, const char *text)
+{
+	struct probe *p = ctx;
+
+	p->http = NULL;
+	p->checker->open--;
+	if (result == HTTP_CANNOT)
+		cannot_check(p, text, EIO);
+	else
+		finish(p, result == HTTP_GOOD, text);
+}
+
+/* Where a request to this target would leave from: the kernel says so without sending anything. */
+static void tell_own_to(struct probe *p, const struct sockaddr_storage *ss, socklen_t len)
+{
+	p->fd = socket(ss->ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (p->fd < 0)
+		return;
+	if (connect(p->fd, (const struct sockaddr *)ss, len) == 0)
+		tell_own(p);
+	close(p->fd);
+	p->fd = -1;
+}
+
+static void start_http(struct probe *p)
+{
+	const struct check_target *t = &p->target;
+	struct checker *c = p->checker;
+	struct sockaddr_storage ss;
+	socklen_t len = (socklen_t)addr_to_sockaddr(&t->addr, t->port, &ss);
+	int r = 0;
+
+	p->started_ns = daemon_now_ns();
+	tell_own_to(p, &ss, len);
+	if (!c->http)
+		r = http_checks_new(&c->http, c->loop);
+	if (r >= 0)
+		r = http_check_start(&p->http, c->http, t->conf, t->type == CHECK_HTTPS, &t->addr, t->port, on_http, p);
+	if (r < 0) {
+		cannot_check(p, "HTTP", -r);
+		return;
+	}
+	c->open++;
+	set_timer(p, (uint64_t)t->timeout_ms * 1000);
+}
+
 static bool local_trouble(int error)
 {
 	return error == ENOMEM || error == ENOBUFS || error == EADDRNOTAVAIL || error == EAGAIN;
@@ -182,11 +236,13 @@ static int on_time(sd_event_source *source, uint64_t usec, void *userdata)
 
 	(void)source;
 	(void)usec;
-	if (p->fd >= 0) {
+	if (p->fd >= 0 || p->http) {
 		snprintf(text, sizeof(text), "no answer within %u ms", p->target.timeout_ms);
 		finish(p, false, text);
 	} else if (p->checker->open >= MAX_OPEN) {
 		set_timer(p, BUSY_WAIT_US);
+	} else if (p->target.type == CHECK_HTTP || p->target.type == CHECK_HTTPS) {
+		start_http(p);
 	} else {
 		start_connect(p);
 	}
@@ -233,6 +289,7 @@ void checker_free(struct checker *c)
 		sd_event_source_disable_unref(c->probes[i].timer);
 	}
 	free(c->probes);
+	http_checks_free(c->http);
 	sd_event_unref(c->loop);
 	free(c);
 }

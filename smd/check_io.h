@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Health checks by TCP connect: each target again and again, at its interval
- * give or take a tenth, so that many do not fall into step.  A connection is
+ * Health checks by TCP connect, or by an HTTP request (smd/check_http_io.h):
+ * each target again and again, at its interval give or take a tenth, so that
+ * many do not fall into step.  A connection that is all there is to a check is
  * given up by reset as soon as it stands: nothing is said on it.
  *
  * I/O on an sd-event loop; must not know what a result means (SVC-2).
@@ -14,12 +15,14 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
-#include "lib/addr.h"
+#include "smd/config.h"
 
 struct check_target {
 	struct addr addr;
 	uint16_t port;
 	uint32_t interval_ms, timeout_ms; /* timeout at most interval */
+	enum config_check_type type;      /* CHECK_TCP, CHECK_HTTP or CHECK_HTTPS */
+	const struct check_conf *conf;    /* what is asked over HTTP, borrowed; else not looked at */
 };
 
 struct check_handler {

@@ -6,6 +6,7 @@
 #include "smd/config.h"
 
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "smd/balancer.h"
@@ -15,10 +16,16 @@
 
 /* ---- tables ---- */
 
-static const struct conf_choice check_types[] = {{"tcp", CHECK_TCP}, {"none", CHECK_NONE}, {NULL, 0}};
+static const struct conf_choice check_types[] = {
+	{"tcp", CHECK_TCP}, {"http", CHECK_HTTP}, {"https", CHECK_HTTPS}, {"none", CHECK_NONE}, {NULL, 0}};
+static const struct conf_choice check_methods[] = {{"GET", CHECK_GET}, {"HEAD", CHECK_HEAD}, {NULL, 0}};
 static const struct conf_choice protocols[] = {{"tcp", IPPROTO_TCP}, {"udp", IPPROTO_UDP}, {NULL, 0}};
 static const struct conf_choice methods[] = {
-	{"maglev", BALANCER_MAGLEV}, {"round-robin", BALANCER_ROUND_ROBIN}, {NULL, 0}};
+	{"maglev", BALANCER_MAGLEV},
+	{"round-robin", BALANCER_ROUND_ROBIN},
+	{"least-connections", BALANCER_LEAST_CONNECTIONS},
+	{NULL, 0},
+};
 static const struct conf_choice shutdowns[] = {{"withdraw", SHUTDOWN_WITHDRAW}, {"keep", SHUTDOWN_KEEP}, {NULL, 0}};
 
 #define AT(type, member) .offset = offsetof(struct type, member)
@@ -45,6 +52,18 @@ static const struct conf_field check_fields[] = {
 	 .fallback = "500ms"},
 	{.name = "rise", .kind = CONF_U32, AT(check_conf, rise), .min = 1, .max = 1000, .fallback = "2"},
 	{.name = "fall", .kind = CONF_U32, AT(check_conf, fall), .min = 1, .max = 1000, .fallback = "2"},
+	{.name = "method", .kind = CONF_ENUM, AT(check_conf, method), .choices = check_methods, .fallback = "GET"},
+	{.name = "path", .kind = CONF_STRING, AT(check_conf, path), .min = 1, .max = 1023},
+	{.name = "host", .kind = CONF_STRING, AT(check_conf, host), .min = 1, .max = 253},
+	{.name = "expect-status",
+	 .kind = CONF_LIST,
+	 AT(check_conf, expect_status),
+	 .max = 16,
+	 .item = CONF_STRING,
+	 .item_size = sizeof(char *)},
+	{.name = "expect-body", .kind = CONF_STRING, AT(check_conf, expect_body), .min = 1, .max = 255},
+	{.name = "verify", .kind = CONF_BOOL, AT(check_conf, verify), .fallback = "true"},
+	{.name = "ca-file", .kind = CONF_STRING, AT(check_conf, ca_file), .min = 1, .max = 4095},
 	{.name = NULL},
 };
 static const struct conf_mapping check_mapping = {.name = "check", .fields = check_fields, .check = check_check};
@@ -90,6 +109,7 @@ static const struct conf_field service_fields[] = {
 	 .min = 2 * SECOND,
 	 .max = 24 * HOUR,
 	 .fallback = "60s"},
+	{.name = "sticky", .kind = CONF_DURATION, AT(service_conf, sticky), .max = HOUR, .fallback = "10s"},
 	{.name = "precedence", .kind = CONF_U32, AT(service_conf, precedence), .max = UINT32_MAX, .fallback = "100"},
 	{.name = "servers",
 	 .kind = CONF_LIST,
@@ -195,12 +215,108 @@ static bool one_of_each_family(struct conf *c, const struct conf_node *node, con
 	return ok;
 }
 
+/* "200" or "200-299". */
+static bool parse_status(const char *text, unsigned *first, unsigned *last)
+{
+	char rest;
+	int n = sscanf(text, "%3u-%3u%c", first, last, &rest);
+
+	if (strspn(text, "0123456789-") != strlen(text) || text[0] == '-')
+		return false;
+	if (n == 1 && strlen(text) == 3)
+		*last = *first;
+	else if (n != 2 || strlen(text) != 7)
+		return false;
+	return *first >= 100 && *first <= *last && *last <= 599;
+}
+
+static const char *status_text(const struct check_conf *k, size_t i)
+{
+	return ((char *const *)k->expect_status.items)[i];
+}
+
+bool smd_config_status_good(const struct check_conf *k, unsigned status)
+{
+	unsigned first, last;
+
+	if (!k->expect_status.count)
+		return parse_status(CHECK_STATUS_DEFAULT, &first, &last) && status >= first && status <= last;
+	for (size_t i = 0; i < k->expect_status.count; i++)
+		if (parse_status(status_text(k, i), &first, &last) && status >= first && status <= last)
+			return true;
+	return false;
+}
+
+/* All characters above space, below DEL: what may be sent in a request's line or header. */
+static bool one_word(const char *text)
+{
+	for (; *text; text++)
+		if (*text <= 0x20 || *text > 0x7e)
+			return false;
+	return true;
+}
+
+static bool check_http(struct conf *c, const struct conf_node *node, const struct check_conf *k)
+{
+	static const char host[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_";
+	bool ok = true;
+
+	if (k->path && (k->path[0] != '/' || !one_word(k->path))) {
+		conf_error(c, conf_field_node(node, "path"), NULL,
+			   "takes a path that begins with '/', without spaces; write others as %%20 and the like");
+		ok = false;
+	}
+	if (k->host && strspn(k->host, host) != strlen(k->host)) {
+		conf_error(c, conf_field_node(node, "host"), NULL, "takes a host's name, without a port");
+		ok = false;
+	}
+	for (size_t i = 0; i < k->expect_status.count; i++) {
+		unsigned first, last;
+
+		if (parse_status(status_text(k, i), &first, &last))
+			continue;
+		conf_error(c, conf_item_node(node, "expect-status", i), NULL,
+			   "'%s' is not allowed; takes a status or a range such as 200 or 200-299, from 100 to 599",
+			   status_text(k, i));
+		ok = false;
+	}
+	if (k->expect_body && k->method == CHECK_HEAD) {
+		conf_error(c, conf_field_node(node, "expect-body"), NULL, "the answer to a HEAD request has no body");
+		ok = false;
+	}
+	return ok;
+}
+
+/* Settings that this type of check does not look at are mistakes. */
+static bool check_type(struct conf *c, const struct conf_node *node, const struct check_conf *k)
+{
+	bool http = k->type == CHECK_HTTP || k->type == CHECK_HTTPS;
+	const char *stray = NULL, *type = "http or https";
+
+	if (!http)
+		stray = k->path                  ? "path"
+			: k->host                ? "host"
+			: k->expect_status.count ? "expect-status"
+			: k->expect_body         ? "expect-body"
+			: k->method != CHECK_GET ? "method"
+						 : NULL;
+	if (!stray && k->type != CHECK_HTTPS && (k->ca_file || !k->verify)) {
+		stray = k->ca_file ? "ca-file" : "verify";
+		type = "https";
+	}
+	if (stray)
+		conf_error(c, conf_field_node(node, stray), NULL, "is for checks of type %s only", type);
+	return !stray;
+}
+
 static bool check_check(struct conf *c, const struct conf_node *node, void *obj)
 {
 	const struct check_conf *k = obj;
+	bool ok = check_type(c, node, k);
 
+	ok = check_http(c, node, k) && ok;
 	if (k->timeout <= k->interval)
-		return true;
+		return ok;
 	conf_error(c, conf_field_node(node, "timeout"), NULL, "%ums is longer than the interval, %ums", k->timeout,
 		   k->interval);
 	return false;
@@ -383,12 +499,31 @@ static bool check_root(struct conf *c, const struct conf_node *node, void *obj)
 	return ok;
 }
 
+const char *smd_config_needs_restart(const struct smd_conf *a, const struct smd_conf *b)
+{
+	if (!a->name != !b->name || (a->name && strcmp(a->name, b->name) != 0))
+		return "name";
+	if (a->identity != b->identity)
+		return "identity";
+	if (!conf_same(&endpoint_conf_mapping, &a->control, &b->control))
+		return "control";
+	if (!conf_same(&security_conf_mapping, &a->security, &b->security))
+		return "security";
+	return conf_same(&limits_mapping, &a->limits, &b->limits) ? NULL : "limits";
+}
+
 /* ---- loading ---- */
 
 bool smd_config_load(const char *path, struct smd_conf *conf)
 {
 	memset(conf, 0, sizeof(*conf));
 	return conf_load(path, &root_mapping, sizeof(*conf), conf);
+}
+
+bool smd_config_load_quiet(const char *path, struct smd_conf *conf, char *errors, size_t errors_size)
+{
+	memset(conf, 0, sizeof(*conf));
+	return conf_load_quiet(path, &root_mapping, sizeof(*conf), conf, errors, errors_size);
 }
 
 bool smd_config_load_text(const char *name, const char *text, struct smd_conf *conf, char *errors, size_t errors_size)

@@ -21,8 +21,12 @@
 enum config_check_type {
 	CHECK_AUTO, /* as the service: tcp for tcp; for udp none, or tcp when check.port is given */
 	CHECK_TCP,
+	CHECK_HTTP,
+	CHECK_HTTPS,
 	CHECK_NONE,
 };
+
+enum config_check_method { CHECK_GET, CHECK_HEAD };
 
 enum config_shutdown { SHUTDOWN_WITHDRAW, SHUTDOWN_KEEP };
 
@@ -31,7 +35,16 @@ struct check_conf {
 	uint16_t port;              /* 0: the server's */
 	uint32_t interval, timeout; /* ms */
 	uint32_t rise, fall;
+	/* http and https: */
+	int method;                     /* enum config_check_method */
+	char *path;                     /* NULL: "/" */
+	char *host;                     /* NULL: the address */
+	struct conf_list expect_status; /* char *: "200" or "200-299"; empty: CHECK_STATUS_DEFAULT */
+	char *expect_body;              /* must be in it; NULL: anything */
+	bool verify;                    /* the certificate */
+	char *ca_file;                  /* NULL: the system's */
 };
+#define CHECK_STATUS_DEFAULT "200-399"
 
 struct server_conf {
 	char *name;
@@ -48,6 +61,7 @@ struct service_conf {
 	uint16_t port;
 	int method;            /* enum balancer_method */
 	uint32_t affinity_ttl; /* ms, rounded up to whole seconds on the wire */
+	uint32_t sticky;       /* ms: a closed connection is remembered so much longer than agents hold it */
 	uint32_t precedence;
 	struct conf_list servers; /* struct server_conf */
 	struct check_conf check;
@@ -72,6 +86,8 @@ struct smd_conf {
 
 /* Errors go to standard error.  False: refused, *conf is zero. */
 bool smd_config_load(const char *path, struct smd_conf *conf);
+/* The same, errors into the buffer, a line each. */
+bool smd_config_load_quiet(const char *path, struct smd_conf *conf, char *errors, size_t errors_size);
 /* From memory, errors into the buffer; for tests. */
 bool smd_config_load_text(const char *name, const char *text, struct smd_conf *conf, char *errors, size_t errors_size);
 void smd_config_free(struct smd_conf *conf);
@@ -86,9 +102,13 @@ static inline const struct server_conf *smd_config_server(const struct service_c
 	return &((const struct server_conf *)s->servers.items)[i];
 }
 
+/* The first setting that differs and that a running manager cannot change; NULL: none does. */
+const char *smd_config_needs_restart(const struct smd_conf *a, const struct smd_conf *b);
 /* The list's address of this family, NULL if it has none. */
 const struct addr *smd_config_address(const struct conf_list *addresses, uint8_t family);
-/* What enum config_check_type the service's check comes to: CHECK_TCP or CHECK_NONE. */
+/* Is this HTTP status one that the check expects? */
+bool smd_config_status_good(const struct check_conf *c, unsigned status);
+/* What enum config_check_type the service's check comes to: any but CHECK_AUTO. */
 enum config_check_type smd_config_check_type(const struct service_conf *s);
 
 #endif

@@ -125,7 +125,8 @@ START_TEST(test_values_out_of_range)
 		     "    servers: [{name: a, address: 10.0.20.11, weight: 0}]\n",
 		"5:10: services[0].vip: '203.0.113.300' is not allowed; takes an IPv4 or IPv6 address\n"
 		"6:11: services[0].port: '70000' is not allowed; takes a number from 1 to 65535\n"
-		"7:13: services[0].method: 'random' is not allowed; takes maglev or round-robin\n"
+		"7:13: services[0].method: 'random' is not allowed; takes maglev, round-robin or "
+		"least-connections\n"
 		"8:19: services[0].affinity-ttl: '1s' is not allowed; takes a duration such as 250ms, 10s, 5m or 1h, "
 		"from 2s to 24h\n"
 		"9:54: services[0].servers[0].weight: '0' is not allowed; takes a number from 1 to 1000\n");
@@ -219,6 +220,106 @@ START_TEST(test_check_longer_than_its_interval)
 }
 END_TEST
 
+#define CHECK_HEAD_LINES                                                                                               \
+	HEAD "services:\n"                                                                                             \
+	     "  - name: web\n"                                                                                         \
+	     "    vip: 203.0.113.10\n"                                                                                 \
+	     "    port: 80\n"                                                                                          \
+	     "    servers: [{name: a, address: 10.0.20.11}]\n"                                                         \
+	     "    check:\n"
+
+START_TEST(test_http_check_SVC_2)
+{
+	struct smd_conf conf;
+	const struct check_conf *k;
+
+	load(CHECK_HEAD_LINES
+	     "      {type: https, path: /health?full=1, host: www.example.com, method: GET, "
+	     "expect-status: [200, 204-299, \"301\"], expect-body: all is well, ca-file: /etc/ca.pem}\n",
+	     &conf);
+	k = &smd_config_service(&conf, 0)->check;
+	ck_assert_int_eq(smd_config_check_type(smd_config_service(&conf, 0)), CHECK_HTTPS);
+	ck_assert_str_eq(k->path, "/health?full=1");
+	ck_assert_str_eq(k->expect_body, "all is well");
+	ck_assert(k->verify);
+	ck_assert(smd_config_status_good(k, 200) && smd_config_status_good(k, 204) && smd_config_status_good(k, 299));
+	ck_assert(smd_config_status_good(k, 301) && !smd_config_status_good(k, 302));
+	ck_assert(!smd_config_status_good(k, 203) && !smd_config_status_good(k, 500) && !smd_config_status_good(k, 0));
+	smd_config_free(&conf);
+	load(CHECK_HEAD_LINES "      type: http\n", &conf);
+	k = &smd_config_service(&conf, 0)->check;
+	ck_assert_int_eq(k->method, CHECK_GET);
+	ck_assert(smd_config_status_good(k, 200) && smd_config_status_good(k, 399));
+	ck_assert(!smd_config_status_good(k, 199) && !smd_config_status_good(k, 400));
+	smd_config_free(&conf);
+}
+END_TEST
+
+START_TEST(test_http_check_mistakes_SVC_2)
+{
+	refused(CHECK_HEAD_LINES "      type: http\n"
+				 "      path: health\n"
+				 "      host: \"www.example.com:80\"\n"
+				 "      method: HEAD\n"
+				 "      expect-status: [20, 200-, 299-200, 600, 2x0, 200-2999]\n"
+				 "      expect-body: ok\n",
+		"10:13: services[0].check.path: takes a path that begins with '/', without spaces; write others as "
+		"%20 and the like\n"
+		"11:13: services[0].check.host: takes a host's name, without a port\n"
+		"13:23: services[0].check.expect-status[0]: '20' is not allowed; takes a status or a range such as "
+		"200 or 200-299, from 100 to 599\n"
+		"13:27: services[0].check.expect-status[1]: '200-' is not allowed; takes a status or a range such as "
+		"200 or 200-299, from 100 to 599\n"
+		"13:33: services[0].check.expect-status[2]: '299-200' is not allowed; takes a status or a range such "
+		"as 200 or 200-299, from 100 to 599\n"
+		"13:42: services[0].check.expect-status[3]: '600' is not allowed; takes a status or a range such as "
+		"200 or 200-299, from 100 to 599\n"
+		"13:47: services[0].check.expect-status[4]: '2x0' is not allowed; takes a status or a range such as "
+		"200 or 200-299, from 100 to 599\n"
+		"13:52: services[0].check.expect-status[5]: '200-2999' is not allowed; takes a status or a range such "
+		"as 200 or 200-299, from 100 to 599\n"
+		"14:20: services[0].check.expect-body: the answer to a HEAD request has no body\n");
+	refused(CHECK_HEAD_LINES "      type: tcp\n"
+				 "      path: /\n",
+		"10:13: services[0].check.path: is for checks of type http or https only\n");
+	refused(CHECK_HEAD_LINES "      type: http\n"
+				 "      ca-file: /etc/ca.pem\n",
+		"10:16: services[0].check.ca-file: is for checks of type https only\n");
+}
+END_TEST
+
+/* What a running manager cannot change is named; everything else can be changed. */
+static void needs(const char *text, const char *expected)
+{
+	static const char base[] = "name: sm1\n" HEAD "services: [{name: web, vip: 203.0.113.10, port: 80, servers: "
+				   "[{name: a, address: 10.0.20.11}]}]\n";
+	struct smd_conf a, b;
+
+	load(base, &a);
+	load(text, &b);
+	if (expected)
+		ck_assert_str_eq(smd_config_needs_restart(&a, &b), expected);
+	else
+		ck_assert_ptr_null(smd_config_needs_restart(&a, &b));
+	smd_config_free(&a);
+	smd_config_free(&b);
+}
+
+#define SERVICES "services: [{name: other, vip: 203.0.113.11, port: 81, servers: [{name: b, address: 10.0.20.12}]}]\n"
+
+START_TEST(test_what_needs_a_restart_SM_1)
+{
+	needs("name: sm1\n" HEAD SERVICES "wildcard-ttl: 60s\nflow-ttl: 60s\nshutdown: keep\n", NULL);
+	needs("name: sm2\n" HEAD SERVICES, "name");
+	needs(HEAD SERVICES, "name");
+	needs("name: sm1\nidentity: 0x202\ncontrol: {address: 10.77.0.11}\n" SERVICES, "identity");
+	needs("name: sm1\nidentity: 0x201\ncontrol: {address: 10.77.0.12}\n" SERVICES, "control");
+	needs("name: sm1\nidentity: 0x201\ncontrol: {address: 10.77.0.11, peers: [10.77.0.1]}\n" SERVICES, "control");
+	needs("name: sm1\n" HEAD SERVICES "security: {keys: [{id: 1, file: /k}]}\n", "security");
+	needs("name: sm1\n" HEAD SERVICES "limits: {flows: 1}\n", "limits");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("config");
@@ -234,6 +335,9 @@ int main(void)
 	tcase_add_test(tc, test_addresses_that_are_no_hosts);
 	tcase_add_test(tc, test_what_must_be_unique);
 	tcase_add_test(tc, test_check_longer_than_its_interval);
+	tcase_add_test(tc, test_http_check_SVC_2);
+	tcase_add_test(tc, test_http_check_mistakes_SVC_2);
+	tcase_add_test(tc, test_what_needs_a_restart_SM_1);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	if (getenv("TAP_FILE"))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What is decided about a flow, and how it is told: matches and refreshes in,
- * fixed updates out (SM-2, SM-3, SM-6, SM-9, SM-12, FIX-9).
+ * What is decided about a flow, and how it is told: matches, notices and
+ * refreshes in, fixed updates out (SM-2, SM-3, SM-5 to SM-7, SM-9, SM-12, FIX-9).
  *
  * Must not know how wildcards are announced or servers checked.
  */
@@ -25,6 +25,7 @@ struct question {
 	const struct flow_key *key;
 	struct memo memo; /* what the agent kept for us */
 	enum peek_sort sort;
+	uint8_t flags; /* TCP */
 	bool refresh;
 	uint64_t now_ms;
 };
@@ -164,6 +165,17 @@ static void set_nat(struct wire_msg *msg, const struct flow *f, const struct bac
 	wire_set(msg, WIRE_SEG_NAT, true);
 }
 
+/*
+ * Agents report what ends a connection, without the packet (SM-7).  And, of the client, what begins one: it may use
+ * the same port again before the agents have forgotten the last connection.
+ */
+static void set_watch(struct wire_msg *msg, bool forward)
+{
+	msg->interest[0].interest = WIRE_INTEREST_FIN | WIRE_INTEREST_RST | (forward ? WIRE_INTEREST_SYN : 0);
+	msg->interest_count = 1;
+	wire_set(msg, WIRE_SEG_INTEREST, true);
+}
+
 static void answer_nat(struct manager *m, const struct question *q, struct flow *f)
 {
 	const struct backend *b = backend_of(m, f);
@@ -179,16 +191,36 @@ static void answer_nat(struct manager *m, const struct question *q, struct flow 
 	start_fixed(&msg, q->key, ttl_for(q, b->group->ttl_s));
 	set_precedence(&msg, b->group->conf->precedence);
 	set_nat(&msg, f, b, is_forward(f, q->key));
+	if (f->forward.proto == IPPROTO_TCP)
+		set_watch(&msg, is_forward(f, q->key));
 	respond(m, q, &said, &msg);
+}
+
+/* Longer than any agent holds it: nothing of it is used again before then (SM-5). */
+static void keep(struct manager *m, struct flow *f, uint64_t now_ms)
+{
+	uint64_t held_ms = f->held_ms > now_ms ? f->held_ms : now_ms;
+
+	flows_set_expiry(m->flows, f,
+			 held_ms + (f->closed_ms ? backend_of(m, f)->group->conf->sticky : m->conf->flow_ttl));
+}
+
+/* An agent holds it, or is about to. */
+static void note_held(struct manager *m, struct flow *f, uint64_t now_ms)
+{
+	uint64_t held_ms = now_ms + (uint64_t)(backend_of(m, f)->group->ttl_s + EXPIRY_SLACK_S) * 1000;
+
+	if (f->held_ms < held_ms)
+		f->held_ms = held_ms;
+	keep(m, f, now_ms);
 }
 
 /* Put the end of the flow off, remember who knows of it, and tell. */
 static void answer(struct manager *m, const struct question *q, struct flow *f)
 {
 	const struct group *g = backend_of(m, f)->group;
-	uint64_t keep_ms = (uint64_t)(g->ttl_s + EXPIRY_SLACK_S) * 1000 + m->conf->flow_ttl;
 
-	flows_set_expiry(m->flows, f, q->now_ms + keep_ms);
+	note_held(m, f, q->now_ms);
 	if (f->kind == FLOW_NAT && precedence_of(q, g) != g->conf->precedence) {
 		/* Another service's wildcard asked: its affinity must not translate, this one's will. */
 		manager_count(m, MANAGER_OTHER_PRECEDENCE);
@@ -232,11 +264,16 @@ void decide_gone(void *ctx, struct flow *f)
 {
 	struct manager *m = ctx;
 	struct vip *v = f->kind == FLOW_NAT ? services_vip(m->services, &f->forward) : NULL;
+	struct backend *b = backend_of(m, f);
 
 	if (!v)
 		return;
 	v->flows--;
-	backend_of(m, f)->flows--;
+	b->flows--;
+	if (!f->closed_ms)
+		backend_connections(b, -1);
+	if (b->removed && !b->flows)
+		announce_removed(m, b);
 }
 
 void decide_forget(struct manager *m, struct flow *f)
@@ -258,6 +295,58 @@ void decide_forget(struct manager *m, struct flow *f)
 	flows_remove(m->flows, f);
 }
 
+/* ---- the ends of connections (SM-5, SM-7) ---- */
+
+/* It goes on, or another one begins with the same addresses and ports. */
+static void reopen(struct manager *m, struct flow *f, uint64_t now_ms)
+{
+	f->seen &= (uint8_t) ~(FLOW_FIN_FORWARD | FLOW_FIN_REVERSE | FLOW_RST);
+	if (!f->closed_ms) /* a repeated SYN of one that may be answered already */
+		return;
+	f->seen = 0;
+	f->closed_ms = 0;
+	f->made_ms = now_ms;
+	backend_connections(backend_of(m, f), 1);
+	keep(m, f, now_ms);
+}
+
+/* These TCP flags were seen in one direction. */
+static void note_end(struct manager *m, struct flow *f, bool forward, uint8_t flags, uint64_t now_ms)
+{
+	const uint8_t both = FLOW_FIN_FORWARD | FLOW_FIN_REVERSE;
+
+	if (flags & PEEK_RST_FLAG)
+		f->seen |= FLOW_RST;
+	if (flags & PEEK_FIN_FLAG)
+		f->seen |= forward ? FLOW_FIN_FORWARD : FLOW_FIN_REVERSE;
+	if (f->kind != FLOW_NAT || f->closed_ms || (!(f->seen & FLOW_RST) && (f->seen & both) != both))
+		return;
+	f->closed_ms = now_ms;
+	manager_count(m, MANAGER_CLOSED);
+	backend_connections(backend_of(m, f), -1);
+	keep(m, f, now_ms);
+}
+
+/*
+ * A known flow is asked about.  What goes on long after its end was not ended:
+ * anybody may have sent that RST.
+ */
+static void note_asked(struct manager *m, const struct question *q, struct flow *f, bool forward)
+{
+	const struct group *g = backend_of(m, f)->group;
+	bool late = f->closed_ms && q->now_ms - f->closed_ms > g->conf->sticky;
+
+	if ((forward && q->sort == PEEK_SYN) || (late && q->sort == PEEK_MIDFLOW && !(q->flags & PEEK_FIN_FLAG)))
+		reopen(m, f, q->now_ms);
+	note_end(m, f, forward, q->flags, q->now_ms);
+}
+
+/* Agents may keep the affinity of what has ended until its TTL, no longer. */
+static bool let_go(const struct question *q, const struct flow *f)
+{
+	return q->refresh && f->closed_ms;
+}
+
 /* ---- remembering ---- */
 
 /* NULL: the store is full.  The reverse key must be free. */
@@ -270,9 +359,11 @@ static struct flow *remember(struct manager *m, const struct flow_key *forward, 
 	if (!f)
 		return NULL;
 	f->backend = (uint32_t)(b - m->services->backends);
+	f->made_ms = now_ms;
 	if (v) {
 		v->flows++;
 		b->flows++;
+		backend_connections(b, 1);
 	}
 	return f;
 }
@@ -384,8 +475,8 @@ static struct flow *decide(struct manager *m, const struct question *q, struct v
 	struct flow *f;
 	uint16_t chosen;
 
-	/* Turns are not remembered across a restart, but who holds the flow will tell soon. */
-	if (g->conf->method == BALANCER_ROUND_ROBIN && q->sort == PEEK_MIDFLOW && young(m, g, q->now_ms))
+	/* Turns and loads are not remembered across a restart, but who holds the flow will tell soon. */
+	if (g->conf->method != BALANCER_MAGLEV && q->sort == PEEK_MIDFLOW && young(m, g, q->now_ms))
 		return no_flow(m, q, g, MANAGER_POSTPONED);
 	chosen = balancer_choose(g->balancer, q->key, fits, &ctx);
 	if (chosen == BALANCER_NONE)
@@ -406,13 +497,15 @@ static struct flow *decide(struct manager *m, const struct question *q, struct v
 	return f;
 }
 
-/* A flow whose server is down may go elsewhere only where it starts anew. */
+/* A flow may go elsewhere only where it starts anew: when its server is lost, or it ended and its server takes no more.
+ */
 static bool stranded(struct manager *m, const struct flow *f, enum peek_sort sort)
 {
 	const struct backend *b = backend_of(m, f);
 
-	return (sort == PEEK_SYN || sort == PEEK_DATAGRAM) && backend_health(b) == HEALTH_DOWN &&
-	       balancer_usable(b->group->balancer) > 0;
+	if ((sort != PEEK_SYN && sort != PEEK_DATAGRAM) || !balancer_usable(b->group->balancer))
+		return false;
+	return backend_lost(b) || (f->closed_ms && !backend_takes_new(b));
 }
 
 static void ask_forward(struct manager *m, const struct question *q, struct vip *v)
@@ -435,8 +528,9 @@ static void ask_forward(struct manager *m, const struct question *q, struct vip 
 		manager_count(m, MANAGER_REPEATED);
 	else if (q->memo.kind != MEMO_DROP) /* that one expires within a second, and its packets then ask */
 		f = decide(m, q, v);
-	if (!f)
+	if (!f || let_go(q, f))
 		return;
+	note_asked(m, q, f, true);
 	f->firm |= q->sort == PEEK_SYN;
 	f->seen |= q->sort == PEEK_MIDFLOW ? FLOW_ANSWERED : 0;
 	answer(m, q, f);
@@ -475,7 +569,8 @@ static struct flow *derive(struct manager *m, const struct question *q, struct b
 		struct flow_key forward = forward_key(q->key, &v->key);
 		struct flow *f;
 
-		if (flows_by_forward(m->flows, &forward) || balancer_leads_to(b->group->balancer, &forward) != b->index)
+		if (b->removed || flows_by_forward(m->flows, &forward) ||
+		    balancer_leads_to(b->group->balancer, &forward) != b->index)
 			continue;
 		f = remember(m, &forward, q->key, b, q->now_ms);
 		if (f)
@@ -495,7 +590,7 @@ static struct flow *find_reverse(struct manager *m, const struct question *q, st
 		if (q->memo.kind == MEMO_PASS || !may_be_old(m, q, b->group))
 			continue;
 		f = derive(m, q, b);
-		wait |= b->group->conf->method == BALANCER_ROUND_ROBIN && q->sort == PEEK_MIDFLOW &&
+		wait |= b->group->conf->method != BALANCER_MAGLEV && q->sort == PEEK_MIDFLOW &&
 			young(m, b->group, q->now_ms);
 	}
 	if (f)
@@ -519,15 +614,42 @@ static void ask_reverse(struct manager *m, const struct question *q, struct back
 		manager_count(m, MANAGER_REPEATED);
 	else
 		f = find_reverse(m, q, first);
-	if (!f)
+	if (!f || let_go(q, f))
 		return;
+	note_asked(m, q, f, false);
 	f->seen |= FLOW_ANSWERED;
 	if (f->kind == FLOW_PASS && (q->sort == PEEK_SYN || q->sort == PEEK_SYN_ACK))
 		f->firm = true; /* a connection of its own: its opening was seen */
 	answer(m, q, f);
 }
 
-/* ---- questions ---- */
+/* ---- questions and notices ---- */
+
+/* A match without a packet: something that was asked for by set_watch(). */
+static void notice(struct manager *m, const struct question *q, bool forward)
+{
+	uint16_t reasons = q->msg->identifier.reasons;
+	struct flow *f = learn(m, q, forward ? flows_by_forward(m->flows, q->key) : flows_by_reverse(m->flows, q->key));
+	uint8_t flags = (uint8_t)((reasons & WIRE_INTEREST_FIN ? PEEK_FIN_FLAG : 0) |
+				  (reasons & WIRE_INTEREST_RST ? PEEK_RST_FLAG : 0));
+
+	if (!f || f->kind != FLOW_NAT) {
+		manager_count(m, MANAGER_NOTICE);
+		return;
+	}
+	manager_count(m, MANAGER_NOTICES);
+	if (!f->held_ms) /* just learnt */
+		note_held(m, f, q->now_ms);
+	if (reasons & WIRE_INTEREST_SYN && forward && stranded(m, f, PEEK_SYN)) {
+		manager_count(m, MANAGER_MOVED); /* its next SYN is asked about */
+		decide_forget(m, f);
+		return;
+	}
+	if (reasons & WIRE_INTEREST_SYN && forward)
+		reopen(m, f, q->now_ms);
+	if (flags)
+		note_end(m, f, forward, flags, q->now_ms);
+}
 
 void decide_question(struct manager *m, struct agent *a, const struct wire_msg *msg, uint64_t now_ms)
 {
@@ -540,15 +662,18 @@ void decide_question(struct manager *m, struct agent *a, const struct wire_msg *
 	};
 	struct vip *v = services_vip(m->services, q.key);
 	struct backend *b = v ? NULL : services_backend(m->services, q.key);
+	size_t len;
 
+	if (wire_has(msg, WIRE_SEG_SM_DATA))
+		memo_read(msg->sm_data.data, msg->sm_data.len, &q.memo);
 	if (!q.refresh && !wire_has(msg, WIRE_SEG_IP_PACKET)) {
-		manager_count(m, MANAGER_NOTICE);
+		notice(m, &q, v != NULL);
 		return;
 	}
 	/* A refresh is in mid-flow: an empty packet is. */
-	q.sort = peek_packet(msg->packet.data, wire_has(msg, WIRE_SEG_IP_PACKET) ? msg->packet.len : 0, q.key->proto);
-	if (wire_has(msg, WIRE_SEG_SM_DATA))
-		memo_read(msg->sm_data.data, msg->sm_data.len, &q.memo);
+	len = wire_has(msg, WIRE_SEG_IP_PACKET) ? msg->packet.len : 0;
+	q.sort = peek_packet(msg->packet.data, len, q.key->proto);
+	q.flags = peek_flags(msg->packet.data, len, q.key->proto);
 	if (v) {
 		ask_forward(m, &q, v);
 	} else if (b) {
@@ -561,10 +686,11 @@ void decide_question(struct manager *m, struct agent *a, const struct wire_msg *
 	}
 }
 
-/* Its server never answered, or there is no such thing as a connection: its next packet may go elsewhere. */
+/* It ended, or its server never answered, or there is no such thing as a connection: its next packet may go elsewhere.
+ */
 static bool movable(struct manager *m, const struct flow *f)
 {
-	if (f->kind != FLOW_NAT || (f->seen & FLOW_ANSWERED && f->forward.proto == IPPROTO_TCP))
+	if (f->kind != FLOW_NAT || (!f->closed_ms && f->seen & FLOW_ANSWERED && f->forward.proto == IPPROTO_TCP))
 		return false;
 	return stranded(m, f, PEEK_SYN);
 }

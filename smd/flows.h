@@ -40,6 +40,9 @@ struct flow {
 	struct flow_key forward, reverse;
 	struct flow *prev, *next; /* in its bucket; next also links free records */
 	uint64_t expires_ms;      /* change with flows_set_expiry() only */
+	uint64_t made_ms;         /* the caller's, like the next two */
+	uint64_t held_ms;         /* until then agents may hold an affinity of it */
+	uint64_t closed_ms;       /* when it ended, by FIN in both directions or RST (SM-5); 0: it has not */
 	uint32_t slot;            /* place in the store */
 	uint32_t generation;      /* of the record in that place, never 0 */
 	uint32_t backend;         /* the caller's */

@@ -21,7 +21,8 @@
 #define TICK_ACCURACY_US          1000
 
 struct smd {
-	struct smd_conf conf;
+	struct smd_conf *conf;
+	const char *conf_path;
 	char name[WIRE_MAX_NAME + 1];
 	sd_event *loop;
 	sd_event_source *tick;
@@ -49,7 +50,21 @@ static bool send_all(void *ctx, struct wire_msg *m)
 	return endpoint_send_all(d->endpoint, m);
 }
 
-static const struct manager_out manager_out = {.send = send_one, .send_all = send_all};
+static void send_notice(void *ctx, const struct manager_notice *notice)
+{
+	const struct smd *d = ctx;
+	Turnout__Event event = TURNOUT__EVENT__INIT;
+	Turnout__Notice what = TURNOUT__NOTICE__INIT;
+
+	if (!d->bus)
+		return;
+	admin_notice(notice, &what);
+	event.what_case = TURNOUT__EVENT__WHAT_NOTICE;
+	event.notice = &what;
+	bus_publish(d->bus, &event);
+}
+
+static const struct manager_out manager_out = {.send = send_one, .send_all = send_all, .notice = send_notice};
 
 /* ---- what comes in ---- */
 
@@ -74,13 +89,13 @@ static void on_peer_asks(void *ctx, const struct endpoint_peer *peer)
 	manager_peer_asks(d->manager, peer, daemon_now_ms());
 }
 
-static void on_undecodable(void *ctx, const struct endpoint_peer *from, const struct wire_header *h,
+static void on_undecodable(void *ctx, const struct endpoint_peer *from, const struct wire_msg *m,
 			   const struct wire_diagnosis *why)
 {
 	const struct smd *d = ctx;
 
 	(void)from;
-	(void)h;
+	(void)m;
 	(void)why;
 	manager_undecodable(d->manager);
 }
@@ -143,8 +158,8 @@ static int failed(const char *what, int error)
 
 static void set_name(struct smd *d)
 {
-	if (d->conf.name)
-		snprintf(d->name, sizeof(d->name), "%s", d->conf.name);
+	if (d->conf->name)
+		snprintf(d->name, sizeof(d->name), "%s", d->conf->name);
 	else if (gethostname(d->name, sizeof(d->name) - 1) < 0 || !d->name[0])
 		strcpy(d->name, "smd");
 }
@@ -164,6 +179,18 @@ static int start_lock(struct smd *d, const struct daemon_options *o)
 	return error == EWOULDBLOCK ? EXITCODE_BUSY : EXITCODE_FAILURE;
 }
 
+static struct check_target check_target(const struct check *k)
+{
+	return (struct check_target){
+		.addr = k->addr,
+		.port = k->port,
+		.interval_ms = k->conf->interval,
+		.timeout_ms = k->conf->timeout,
+		.type = k->conf->type == CHECK_AUTO ? CHECK_TCP : (enum config_check_type)k->conf->type,
+		.conf = k->conf,
+	};
+}
+
 static int start_checks(struct smd *d)
 {
 	const struct services *s = manager_services(d->manager);
@@ -173,12 +200,56 @@ static int start_checks(struct smd *d)
 	if (!targets)
 		return failed("health checks", ENOMEM);
 	for (size_t i = 0; i < s->check_count; i++)
-		targets[i] = (struct check_target){s->checks[i].addr, s->checks[i].port, s->checks[i].conf->interval,
-						   s->checks[i].conf->timeout};
+		targets[i] = check_target(&s->checks[i]);
 	r = checker_new(&d->checker, d->loop, targets, s->check_count, &check_handler, d);
 	free(targets);
 	return r < 0 ? failed("health checks", r) : EXITCODE_OK;
 }
+
+/* ---- another configuration ---- */
+
+static void free_conf(struct smd_conf *conf)
+{
+	if (conf)
+		smd_config_free(conf);
+	free(conf);
+}
+
+/* Errors, a line each, to the log.  The first is left in `lines`. */
+static void log_lines(char *lines)
+{
+	char *rest = lines;
+
+	for (char *line; (line = strsep(&rest, "\n"));)
+		if (*line)
+			log_error("%s", line);
+}
+
+static void on_reload(void *ctx)
+{
+	struct smd *d = ctx;
+	struct smd_conf *conf = calloc(1, sizeof(*conf)), *old = d->conf;
+	char errors[8192] = "out of memory";
+
+	if (!conf || !smd_config_load_quiet(d->conf_path, conf, errors, sizeof(errors))) {
+		log_lines(errors);
+		manager_reload_refused(d->manager, errors);
+		free(conf);
+		return;
+	}
+	if (!manager_reload(d->manager, conf, errors, sizeof(errors), daemon_now_ms())) {
+		manager_reload_refused(d->manager, errors);
+		free_conf(conf);
+		return;
+	}
+	d->conf = conf;
+	checker_free(d->checker);
+	d->checker = NULL;
+	start_checks(d);
+	free_conf(old);
+}
+
+/* ---- start, continued ---- */
 
 static int start_bus(struct smd *d, const struct daemon_options *o)
 {
@@ -206,18 +277,18 @@ static int start(struct smd *d, const struct daemon_options *o)
 
 	r = sd_event_default(&d->loop);
 	if (r >= 0)
-		r = daemon_signals(d->loop, NULL, NULL);
+		r = daemon_signals(d->loop, on_reload, d);
 	if (r < 0)
 		return failed("event loop", r);
 	status = start_lock(d, o);
 	if (status != EXITCODE_OK)
 		return status;
-	status = endpoint_open(&d->endpoint, d->loop, d->conf.identity, d->name, &d->conf.control, &d->conf.security,
+	status = endpoint_open(&d->endpoint, d->loop, d->conf->identity, d->name, &d->conf->control, &d->conf->security,
 			       &endpoint_handler, d);
 	if (status != EXITCODE_OK)
 		return status;
 	daemon_random(NULL, seed, sizeof(seed));
-	d->manager = manager_new(&d->conf, seed, &manager_out, d, daemon_now_ms());
+	d->manager = manager_new(d->conf, seed, &manager_out, d, daemon_now_ms());
 	if (!d->manager)
 		return failed("manager", ENOMEM);
 	status = start_bus(d, o);
@@ -249,7 +320,7 @@ static void stop(struct smd *d)
 	manager_free(d->manager);
 	sd_event_source_unref(d->tick);
 	sd_event_unref(d->loop);
-	smd_config_free(&d->conf);
+	free_conf(d->conf);
 	if (d->lock >= 0)
 		close(d->lock);
 }
@@ -261,16 +332,16 @@ static int serve(struct smd *d, const struct daemon_options *o)
 	if (status != EXITCODE_OK)
 		return status;
 	daemon_ready(d->loop, "serving");
-	log_info("%s, identity 0x%llx: serving %zu services", d->name, (unsigned long long)d->conf.identity,
-		 d->conf.services.count);
+	log_info("%s, identity 0x%llx: serving %zu services", d->name, (unsigned long long)d->conf->identity,
+		 d->conf->services.count);
 	r = sd_event_loop(d->loop);
 	daemon_stopping();
 	if (r < 0)
 		return failed("event loop", r);
-	if (d->conf.shutdown == SHUTDOWN_WITHDRAW)
+	if (d->conf->shutdown == SHUTDOWN_WITHDRAW)
 		withdraw(d);
-	log_info("ended; %s", d->conf.shutdown == SHUTDOWN_WITHDRAW ? "services withdrawn, known flows go on"
-								    : "services stay announced until their TTL");
+	log_info("ended; %s", d->conf->shutdown == SHUTDOWN_WITHDRAW ? "services withdrawn, known flows go on"
+								     : "services stay announced until their TTL");
 	return EXITCODE_OK;
 }
 
@@ -290,15 +361,21 @@ int main(int argc, char **argv)
 
 	if (!daemon_parse(&options, argc, argv, &usage, &status))
 		return status;
-	if (!smd_config_load(options.config, &d.conf))
+	d.conf_path = options.config;
+	d.conf = calloc(1, sizeof(*d.conf));
+	if (!d.conf)
+		return failed("configuration", ENOMEM);
+	if (!smd_config_load(options.config, d.conf)) {
+		free_conf(d.conf);
 		return EXITCODE_CONFIG;
+	}
 	if (options.check) {
-		printf("%s: good; %zu services\n", options.config, d.conf.services.count);
-		smd_config_free(&d.conf);
+		printf("%s: good; %zu services\n", options.config, d.conf->services.count);
+		free_conf(d.conf);
 		return EXITCODE_OK;
 	}
 	set_name(&d);
-	status = daemon_drop_capabilities(bind_caps, d.conf.control.port < FIRST_PRIVILEGE_FREE_PORT);
+	status = daemon_drop_capabilities(bind_caps, d.conf->control.port < FIRST_PRIVILEGE_FREE_PORT);
 	if (status == EXITCODE_OK)
 		status = serve(&d, &options);
 	stop(&d);

@@ -5,6 +5,8 @@
  */
 #include "smd/manager.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +14,7 @@
 
 #define TICK_BUSY_MS     20u
 #define TICK_IDLE_MS     100u
-#define EXPIRE_AGENTS_MS 10000u
+#define EXPIRE_AGENTS_MS 2000u
 #define SHOW_AGAIN_MS    1000u /* an agent may make us show everything again so often */
 #define LOG_LINES        5u    /* a second */
 
@@ -27,7 +29,7 @@ struct manager *manager_new(const struct smd_conf *conf, const uint64_t seed[2],
 	m->out = out;
 	m->ctx = ctx;
 	m->started_ms = now_ms;
-	m->services = services_new(conf);
+	m->services = services_new(conf, 0);
 	m->flows = flows_new(conf->limits.flows, seed, now_ms);
 	m->agents = agents_new((uint16_t)conf->limits.agents);
 	if (!m->services || !m->flows || !m->agents || !announce_init(m, now_ms)) {
@@ -64,33 +66,67 @@ void manager_own_address(struct manager *m, const struct addr *addr)
 		m->own[m->own_count++] = *addr;
 }
 
+/* ---- saying ---- */
+
+void manager_notify(struct manager *m, enum log_level level, const char *kind, const char *subject, const char *format,
+		    ...)
+{
+	struct manager_notice n = {.severity = level, .kind = kind, .subject = subject};
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	log_write(level, "%s %s: %s", kind, subject, text);
+	n.text = text;
+	if (m->out->notice)
+		m->out->notice(m->ctx, &n);
+}
+
 /* ---- health ---- */
 
-static void say_group(const struct group *g)
+void manager_say_group(struct manager *m, const struct group *g)
 {
 	const char *name = g->conf->name;
 
 	if (g->state == GROUP_ANNOUNCED)
-		log_info("service %s, IPv%u: announced; %u of %zu servers can be used", name, g->family,
-			 balancer_usable(g->balancer), g->backend_count);
-	else
-		log_warning("service %s, IPv%u: withdrawn, no server is up", name, g->family);
+		manager_notify(m, LOG_LEVEL_INFO, "service", name, "IPv%u: announced; %u of %zu servers can be used",
+			       g->family, balancer_usable(g->balancer), g->backend_count);
+	else if (g->state == GROUP_WITHDRAWN)
+		manager_notify(m, LOG_LEVEL_WARNING, "service", name, "IPv%u: withdrawn, no server is up", g->family);
 }
 
-static void say_check(const struct services *s, const struct check *k)
+/* A server of a service. */
+static void say_server(struct manager *m, enum log_level level, const struct backend *b, const char *text)
 {
-	for (size_t i = 0; i < s->backend_count; i++) {
-		const struct backend *b = &s->backends[i];
-		char where[ENDPOINT_STRLEN];
+	char subject[160];
+
+	snprintf(subject, sizeof(subject), "%s/%s", b->group->conf->name, b->conf->name);
+	manager_notify(m, level, "server", subject, "%s", text);
+}
+
+static void say_check(struct manager *m, const struct check *k)
+{
+	for (size_t i = 0; i < m->services->backend_count; i++) {
+		const struct backend *b = &m->services->backends[i];
+		char where[ENDPOINT_STRLEN], text[192];
 
 		if (b->check != k)
 			continue;
 		/* Once, though the server may have an address of each family. */
-		log_write(k->health.state == HEALTH_UP ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
-			  "server %s of service %s is %s: %s, %s", b->conf->name, b->group->conf->name,
-			  health_state_name(k->health.state), endpoint_print(&k->addr, k->port, where), k->text);
+		snprintf(text, sizeof(text), "%s: %s, %s", health_state_name(k->health.state),
+			 endpoint_print(&k->addr, k->port, where), k->text);
+		say_server(m, k->health.state == HEALTH_UP ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, b, text);
 		return;
 	}
+}
+
+/* Flows that can leave their servers now are looked for. */
+static void sweep(struct manager *m)
+{
+	m->sweeping = true;
+	m->sweep_slot = 0;
 }
 
 void manager_check_result(struct manager *m, size_t check, bool good, const char *text, uint64_t now_ms)
@@ -100,19 +136,77 @@ void manager_check_result(struct manager *m, size_t check, bool good, const char
 	snprintf(k->text, sizeof(k->text), "%s", text);
 	if (!health_result(&k->health, (uint16_t)k->conf->rise, (uint16_t)k->conf->fall, good))
 		return;
-	say_check(m->services, k);
+	say_check(m, k);
 	for (size_t i = 0; i < m->services->group_count; i++) {
 		struct group *g = &m->services->groups[i];
 
 		if (&g->conf->check != k->conf || !group_evaluate(g))
 			continue;
-		say_group(g);
+		manager_say_group(m, g);
 		announce_group(m, g, now_ms);
 	}
-	if (k->health.state == HEALTH_DOWN) {
-		m->sweeping = true;
-		m->sweep_slot = 0;
+	if (k->health.state == HEALTH_DOWN)
+		sweep(m);
+}
+
+/* ---- an operator's will ---- */
+
+static bool is_named(const struct backend *b, const char *service, const char *server)
+{
+	struct addr at = service_key_addr(&b->key), asked;
+
+	if (b->removed || (service && service[0] && strcmp(service, b->group->conf->name) != 0))
+		return false;
+	return !strcmp(server, b->conf->name) || (addr_parse(server, &asked) && addr_equal(&asked, &at));
+}
+
+/* In one service: the server's addresses of both families. */
+static void set_will(struct manager *m, const struct backend *named, enum server_will will, uint64_t now_ms)
+{
+	for (size_t i = 0; i < m->services->group_count; i++) {
+		struct group *g = &m->services->groups[i];
+
+		if (g->conf != named->group->conf)
+			continue;
+		for (size_t j = 0; j < g->backend_count; j++)
+			if (g->backends[j].conf == named->conf)
+				g->backends[j].will = (uint8_t)will;
+		if (!group_evaluate(g))
+			continue;
+		manager_say_group(m, g);
+		announce_group(m, g, now_ms);
 	}
+}
+
+size_t manager_server_set(struct manager *m, const char *service, const char *server, enum server_will will,
+			  manager_row row, void *ctx, uint64_t now_ms)
+{
+	static const char *const said[] = {
+		[SERVER_ENABLED] = "enabled by the operator",
+		[SERVER_DRAINING] = "drained by the operator: no new flows",
+		[SERVER_DISABLED] = "disabled by the operator",
+	};
+	const struct server_conf *last = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->services->backend_count; i++) {
+		const struct backend *b = &m->services->backends[i];
+		const char *before = backend_state_name(b);
+		bool changed = b->will != will;
+
+		if (!is_named(b, service, server) || b->conf == last)
+			continue;
+		if (changed) {
+			set_will(m, b, will, now_ms);
+			say_server(m, LOG_LEVEL_INFO, b, said[will]);
+		}
+		row(ctx, b, before);
+		last = b->conf;
+		n++;
+	}
+	if (n && will != SERVER_ENABLED)
+		sweep(m);
+	return n;
 }
 
 /* ---- agents ---- */
@@ -121,12 +215,17 @@ void manager_check_result(struct manager *m, size_t check, bool good, const char
 static struct agent *agent_of(struct manager *m, const struct endpoint_peer *from, uint64_t now_ms)
 {
 	bool made;
+	char name[WIRE_MAX_NAME + 1];
 	struct agent *a = agents_heard(m->agents, from, now_ms, &made);
 
 	if (!a)
 		manager_count(m, MANAGER_AGENTS_FULL);
 	else if (made)
 		announce_show(m, a, now_ms);
+	else if (a->said_silent)
+		manager_notify(m, LOG_LEVEL_INFO, "agent", agent_name(a, name), "heard again");
+	if (a)
+		a->said_silent = false;
 	return a;
 }
 
@@ -151,21 +250,22 @@ void manager_peer_asks(struct manager *m, const struct endpoint_peer *peer, uint
 }
 
 /* Say what an agent cannot do; true: what we show it changes. */
-static void say_abilities(struct agent *a)
+static void say_abilities(struct manager *m, struct agent *a)
 {
 	uint32_t cannot = agent_cannot(a);
-	char name[WIRE_MAX_NAME + 1];
+	char buf[WIRE_MAX_NAME + 1];
+	const char *name = agent_name(a, buf);
 
 	if (cannot & MANAGER_ESSENTIAL)
-		log_error("agent %s cannot serve: it lacks%s%s; it gets no flows", agent_name(a, name),
-			  cannot & wire_bit(WIRE_SEG_NAT) ? " NAT" : "",
-			  cannot & wire_bit(WIRE_SEG_INTEREST) ? " interest criteria" : "");
+		manager_notify(m, LOG_LEVEL_ERROR, "agent", name, "cannot serve: it lacks%s%s; it gets no flows",
+			       cannot & wire_bit(WIRE_SEG_NAT) ? " NAT" : "",
+			       cannot & wire_bit(WIRE_SEG_INTEREST) ? " interest criteria" : "");
 	else if (cannot & MANAGER_OPTIONAL)
-		log_warning("agent %s does not advertise: it serves the flows that reach it, but the VIPs have to be "
-			    "routed to it by other means",
-			    agent_name(a, name));
+		manager_notify(m, LOG_LEVEL_WARNING, "agent", name,
+			       "does not advertise: it serves the flows that reach it, but the VIPs have to be routed "
+			       "to it by other means");
 	else
-		log_info("agent %s does all that is needed", agent_name(a, name));
+		manager_notify(m, LOG_LEVEL_INFO, "agent", name, "does all that is needed");
 }
 
 static void hello(struct manager *m, struct agent *a, const struct wire_msg *msg, uint64_t now_ms)
@@ -175,11 +275,12 @@ static void hello(struct manager *m, struct agent *a, const struct wire_msg *msg
 
 	manager_count(m, MANAGER_HELLOS);
 	if (agent_hello(a, msg, MANAGER_ESSENTIAL | MANAGER_OPTIONAL)) {
-		say_abilities(a);
+		say_abilities(m, a);
 		announce_show(m, a, now_ms);
 	}
 	if (first)
-		log_info("agent %s at %s", agent_name(a, name), endpoint_print(&a->peer.addr, a->peer.port, where));
+		manager_notify(m, LOG_LEVEL_INFO, "agent", agent_name(a, name), "known, at %s",
+			       endpoint_print(&a->peer.addr, a->peer.port, where));
 }
 
 /* ---- denies (ACT-9) ---- */
@@ -192,11 +293,11 @@ static void unsupported(struct manager *m, struct agent *a, const struct wire_ms
 		a->denied |= wire_bit(msg->list.types[i]) & (MANAGER_ESSENTIAL | MANAGER_OPTIONAL);
 	if (agent_cannot(a) == before) /* it hears in the group what is not meant for it */
 		return;
-	say_abilities(a);
+	say_abilities(m, a);
 	announce_show(m, a, now_ms);
 }
 
-static void say_deny(struct agent *a, const struct wire_msg *msg, uint64_t now_ms)
+static void say_deny(struct manager *m, struct agent *a, const struct wire_msg *msg, uint64_t now_ms)
 {
 	const char *what = wire_has(msg, WIRE_SEG_FIXED) ? "fixed" : "wildcard";
 	char name[WIRE_MAX_NAME + 1], more[48] = "";
@@ -206,8 +307,8 @@ static void say_deny(struct agent *a, const struct wire_msg *msg, uint64_t now_m
 		return;
 	if (missed)
 		snprintf(more, sizeof(more), "; %u more lines like this one left out", missed);
-	log_warning("agent %s denies a %s update: %s (code %u)%s", agent_name(a, name), what,
-		    msg->error.text[0] ? msg->error.text : "no reason given", msg->error.code, more);
+	manager_notify(m, LOG_LEVEL_WARNING, "agent", agent_name(a, name), "denies a %s update: %s (code %u)%s", what,
+		       msg->error.text[0] ? msg->error.text : "no reason given", msg->error.code, more);
 }
 
 static void deny(struct manager *m, struct agent *a, const struct wire_msg *msg, uint64_t now_ms)
@@ -238,7 +339,7 @@ static void deny(struct manager *m, struct agent *a, const struct wire_msg *msg,
 		manager_count(m, MANAGER_DENY_OTHER);
 		break;
 	}
-	say_deny(a, msg, now_ms);
+	say_deny(m, a, msg, now_ms);
 }
 
 /* ---- messages ---- */
@@ -290,7 +391,7 @@ void manager_message(struct manager *m, const struct endpoint_peer *from, const 
 	if (msg->h.type == WIRE_REFRESH) {
 		manager_count(m, MANAGER_REFRESHES);
 		a->refreshes++;
-	} else {
+	} else if (wire_has(msg, WIRE_SEG_IP_PACKET)) {
 		manager_count(m, MANAGER_MATCHES);
 		a->punts++;
 	}
@@ -299,12 +400,26 @@ void manager_message(struct manager *m, const struct endpoint_peer *from, const 
 
 /* ---- time ---- */
 
+static void say_silent(struct manager *m, uint64_t now_ms)
+{
+	char name[WIRE_MAX_NAME + 1];
+	uint32_t i = 0;
+
+	for (struct agent *a; (a = agents_next(m->agents, &i));)
+		if (agent_silent(a, now_ms) && !a->said_silent) {
+			a->said_silent = true;
+			manager_notify(m, LOG_LEVEL_WARNING, "agent", agent_name(a, name), "silent for %u s",
+				       (unsigned)((now_ms - a->heard_ms) / 1000));
+		}
+}
+
 uint64_t manager_tick(struct manager *m, uint64_t now_ms)
 {
 	bool more = announce_tick(m, now_ms);
 
 	m->counters[MANAGER_EXPIRED] += flows_expire(m->flows, now_ms, decide_gone, m);
 	if (now_ms >= m->expire_agents_ms) {
+		say_silent(m, now_ms);
 		agents_expire(m->agents, now_ms);
 		m->expire_agents_ms = now_ms + EXPIRE_AGENTS_MS;
 	}

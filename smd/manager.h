@@ -29,7 +29,7 @@
  *
  * Pure: messages go out through struct manager_out, time is a parameter.
  *
- * Serves SM-1 to SM-3, SM-5, SM-6, SM-9, SM-12, SVC-1, SVC-2, FIX-9, ACT-9, MSG-10.
+ * Serves SM-1 to SM-3, SM-5 to SM-7, SM-9, SM-12, SVC-1, SVC-2, FIX-9, ACT-9, MSG-10.
  */
 #ifndef TURNOUT_SMD_MANAGER_H
 #define TURNOUT_SMD_MANAGER_H
@@ -43,6 +43,7 @@
 #define MANAGER_COUNTERS(X)                                                                                            \
 	X(MATCHES, "messages", "matches", "packets that agents asked about")                                           \
 	X(REFRESHES, "messages", "refreshes", "flows that agents asked to keep")                                       \
+	X(NOTICES, "messages", "notices", "beginnings and ends of connections that agents reported")                   \
 	X(HELLOS, "messages", "hellos", "agents saying that they are there")                                           \
 	X(DENIES, "messages", "denies", "updates that agents refused")                                                 \
 	X(WILDCARDS, "messages", "wildcard-updates", "sent, to the group or to one agent")                             \
@@ -54,7 +55,7 @@
 	X(UNDECODABLE, "message-drops", "required-unknown", "a required segment of unknown type")                      \
 	X(AGENTS_FULL, "message-drops", "agents-full", "from an agent beyond limits.agents")                           \
 	X(NOT_OURS, "message-drops", "not-ours", "about a flow of no service here")                                    \
-	X(NOTICE, "message-drops", "notice", "a match without a packet, which nobody asked for")                       \
+	X(NOTICE, "message-drops", "notice", "a match without a packet, about no known connection")                    \
 	X(DECIDED, "decisions", "new", "flows for which a server was chosen")                                          \
 	X(REPEATED, "decisions", "repeated", "known flows asked about again: the same answer")                         \
 	X(DERIVED, "decisions", "derived", "reverse flows whose forward flow follows from the hash")                   \
@@ -66,6 +67,9 @@
 	X(NO_FIT, "decisions", "no-fit", "the client's port is in use at every server: dropped")                       \
 	X(FLOWS_FULL, "decisions", "flows-full", "beyond limits.flows: dropped")                                       \
 	X(POSTPONED, "decisions", "postponed", "left unanswered at start until more is known: asked again")            \
+	X(CLOSED, "flows", "closed", "connections that ended, by FIN in both directions or RST")                       \
+	X(RELOADED, "reloads", "done", "another configuration was taken over")                                         \
+	X(RELOAD_REFUSED, "reloads", "refused", "another configuration was bad, or needs a restart")                   \
 	X(EXPIRED, "flows", "expired", "forgotten for lack of traffic")                                                \
 	X(DENY_UNSUPPORTED, "denies", "unsupported", "the agent lacks an action")                                      \
 	X(DENY_NOT_COVERED, "denies", "not-covered", "the agent lacks our wildcards: shown again")                     \
@@ -80,10 +84,18 @@ enum manager_counter {
 		MANAGER_COUNTER_COUNT
 };
 
+/* In the words of message Notice in proto/admin.proto. */
+struct manager_notice {
+	enum log_level severity;
+	const char *kind, *subject, *text;
+};
+
 /* Called synchronously; header and security are filled in there.  False: could not. */
 struct manager_out {
 	bool (*send)(void *ctx, const struct endpoint_peer *to, struct wire_msg *m);
 	bool (*send_all)(void *ctx, struct wire_msg *m);
+	/* Something that an operator may want to see at once; optional.  The texts live until it returns. */
+	void (*notice)(void *ctx, const struct manager_notice *notice);
 };
 
 struct manager;
@@ -104,6 +116,22 @@ void manager_peer_asks(struct manager *m, const struct endpoint_peer *peer, uint
 void manager_check_result(struct manager *m, size_t check, bool good, const char *text, uint64_t now_ms);
 /* Health probes leave from this address: replies to it are never balanced (SM-12). */
 void manager_own_address(struct manager *m, const struct addr *addr);
+/*
+ * Go on with another configuration (smd/reload.c): what it does not change
+ * stays as it is.  conf is borrowed from then on, and the one before no longer
+ * needed.  Check numbers are new.  False: nothing has changed, why says why.
+ */
+bool manager_reload(struct manager *m, const struct smd_conf *conf, char *why, size_t size, uint64_t now_ms);
+/* The new configuration could not be read, or manager_reload() returned false. */
+void manager_reload_refused(struct manager *m, const char *why);
+/*
+ * An operator's will about a server, by its name or one of its addresses; in
+ * one service, or all (service NULL or empty).  row is called once for each
+ * service, with one of its backends and the state before.  Returns how many.
+ */
+typedef void (*manager_row)(void *ctx, const struct backend *b, const char *before);
+size_t manager_server_set(struct manager *m, const char *service, const char *server, enum server_will will,
+			  manager_row row, void *ctx, uint64_t now_ms);
 /* Do what is due.  Returns in how many milliseconds to call again. */
 uint64_t manager_tick(struct manager *m, uint64_t now_ms);
 /* Withdraw some of what is announced; call again, after a pause, while it returns true. */

@@ -70,13 +70,15 @@ struct sent {
 };
 
 struct fixture {
-	struct smd_conf conf;
+	struct smd_conf *conf;
 	struct manager *manager;
 	uint64_t now_ms;
 	struct sent *sent;
 	size_t count;
 	uint64_t sequence;
-	bool deaf; /* sending fails */
+	bool deaf;         /* sending fails */
+	char noticed[256]; /* the last notice: "severity kind subject: text" */
+	unsigned notices;
 };
 
 static inline bool fixture_store(struct fixture *f, uint64_t to, struct wire_msg *m)
@@ -112,13 +114,22 @@ static inline bool fixture_send_all(void *ctx, struct wire_msg *m)
 	return fixture_store(ctx, 0, m);
 }
 
+static inline void fixture_hear(void *ctx, const struct manager_notice *n)
+{
+	struct fixture *f = ctx;
+
+	f->notices++;
+	snprintf(f->noticed, sizeof(f->noticed), "%d %s %s: %s", n->severity, n->kind, n->subject, n->text);
+}
+
 /* A manager that has just started with the fixture's configuration. */
 static inline void fixture_start(struct fixture *f)
 {
-	static const struct manager_out out = {.send = fixture_send, .send_all = fixture_send_all};
+	static const struct manager_out out = {
+		.send = fixture_send, .send_all = fixture_send_all, .notice = fixture_hear};
 	const uint64_t seed[2] = {1, 2};
 
-	f->manager = manager_new(&f->conf, seed, &out, f, f->now_ms);
+	f->manager = manager_new(f->conf, seed, &out, f, f->now_ms);
 	ck_assert_ptr_nonnull(f->manager);
 }
 
@@ -129,7 +140,8 @@ static inline struct fixture *fixture_new(const char *text)
 
 	f->sent = calloc(MOST_SENT, sizeof(*f->sent));
 	f->now_ms = 1000000;
-	ck_assert_msg(smd_config_load_text("test.yaml", text, &f->conf, errors, sizeof(errors)), "%s", errors);
+	f->conf = calloc(1, sizeof(*f->conf));
+	ck_assert_msg(smd_config_load_text("test.yaml", text, f->conf, errors, sizeof(errors)), "%s", errors);
 	fixture_start(f);
 	return f;
 }
@@ -137,9 +149,28 @@ static inline struct fixture *fixture_new(const char *text)
 static inline void fixture_free(struct fixture *f)
 {
 	manager_free(f->manager);
-	smd_config_free(&f->conf);
+	smd_config_free(f->conf);
+	free(f->conf);
 	free(f->sent);
 	free(f);
+}
+
+/* Go on with another configuration; NULL, or why not. */
+static inline const char *fixture_reload(struct fixture *f, const char *text, char why[256])
+{
+	char errors[1024] = "";
+	struct smd_conf *next = calloc(1, sizeof(*next));
+
+	ck_assert_msg(smd_config_load_text("next.yaml", text, next, errors, sizeof(errors)), "%s", errors);
+	if (!manager_reload(f->manager, next, why, 256, f->now_ms)) {
+		smd_config_free(next);
+		free(next);
+		return why;
+	}
+	smd_config_free(f->conf);
+	free(f->conf);
+	f->conf = next;
+	return NULL;
 }
 
 /* Another incarnation, without a memory; `gone_ms` later. */
@@ -236,6 +267,7 @@ static inline void fixture_hello(struct fixture *f, uint64_t from, const char *n
 #define SYN_ACK 0x12
 #define ACK     0x10
 #define RST     0x04
+#define FIN     0x01
 
 static inline struct flow_key fixture_key(uint8_t proto, const char *src, uint16_t sport, const char *dst,
 					  uint16_t dport)
@@ -330,6 +362,19 @@ static inline const struct sent *fixture_refresh(struct fixture *f, uint64_t fro
 	fixture_return(&m, sm_data);
 	fixture_receive(f, from, &m);
 	return f->count == before ? NULL : &f->sent[f->count - 1];
+}
+
+/* An agent reports that a packet with this in it came by. */
+static inline void fixture_notice(struct fixture *f, uint64_t from, const struct flow_key *k, uint16_t reasons,
+				  const struct wire_blob *sm_data)
+{
+	struct wire_msg m;
+
+	wire_start(&m, WIRE_MATCH_FIXED);
+	m.identifier = (struct wire_identifier){.key = *k, .reasons = reasons};
+	wire_set(&m, WIRE_SEG_IDENTIFIER, true);
+	fixture_return(&m, sm_data);
+	fixture_receive(f, from, &m);
 }
 
 /* An agent refuses a message it was sent. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The manager's inside, shared by its files only: manager.c (life, time,
- * agents, health), announce.c (wildcards), decide.c (flows).
+ * agents, health), announce.c (wildcards), decide.c (flows), reload.c (another
+ * configuration).
  */
 #ifndef TURNOUT_SMD_MANAGER_PRIV_H
 #define TURNOUT_SMD_MANAGER_PRIV_H
@@ -19,7 +20,8 @@
 struct announcement {
 	struct wire_wildcard match; /* TTL 0 here */
 	uint32_t precedence;
-	struct group *group; /* forward: whose VIP it is; reverse: NULL */
+	const struct group *group; /* forward: whose VIP it is; else NULL */
+	bool forward;
 	bool wanted;
 	uint8_t urgent;  /* times still to be sent to the group soon */
 	uint64_t due_ms; /* when next, if urgent */
@@ -62,6 +64,14 @@ static inline bool manager_send(struct manager *m, struct agent *a, struct wire_
 	return ok;
 }
 
+/* ---- manager.c ---- */
+
+/* In the log, and to whoever watches.  kind, subject: as in message Notice of proto/admin.proto. */
+void manager_notify(struct manager *m, enum log_level level, const char *kind, const char *subject, const char *format,
+		    ...) __attribute__((format(printf, 5, 6)));
+/* The state of a group has changed. */
+void manager_say_group(struct manager *m, const struct group *g);
+
 /* ---- announce.c ---- */
 
 bool announce_init(struct manager *m, uint64_t now_ms); /* false: no memory */
@@ -71,6 +81,18 @@ void announce_group(struct manager *m, const struct group *g, uint64_t now_ms);
 void announce_show(struct manager *m, struct agent *a, uint64_t now_ms);
 /* Send what is due.  True: there is more to send soon. */
 bool announce_tick(struct manager *m, uint64_t now_ms);
+/* A removed server has no flows left: withdraw its wildcard, unless another needs it. */
+void announce_removed(struct manager *m, const struct backend *b);
+
+/* The wildcards of other services than m's, to take their place. */
+struct announcements {
+	struct announcement *all;
+	uint32_t count;
+};
+bool announce_prepare(const struct manager *m, const struct services *s,
+		      struct announcements *as); /* false: no memory */
+/* Now m has those services: only what differs from what was announced is sent at once. */
+void announce_replace(struct manager *m, struct announcements *as, uint64_t now_ms);
 
 /* ---- decide.c ---- */
 

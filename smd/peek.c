@@ -10,7 +10,6 @@
 #define IPV6_HEADER   40
 #define TCP_FLAGS_AT  13
 #define TCP_SYN       0x02
-#define TCP_RST       0x04
 #define TCP_ACK       0x10
 #define FRAGMENT_LEN  8
 #define MAX_EXTENSION 8 /* headers; more are nobody's honest packet */
@@ -53,21 +52,26 @@ static size_t tcp6(const uint8_t *p, size_t len)
 	return next == IPPROTO_TCP && at < len ? at : len;
 }
 
-enum peek_sort peek_packet(const uint8_t *packet, size_t len, uint8_t proto)
+uint8_t peek_flags(const uint8_t *packet, size_t len, uint8_t proto)
 {
 	size_t at = len;
-	uint8_t flags;
 
 	if (proto != IPPROTO_TCP)
-		return PEEK_DATAGRAM;
+		return 0;
 	if (len && packet[0] >> 4 == 4)
 		at = tcp4(packet, len);
 	else if (len && packet[0] >> 4 == 6)
 		at = tcp6(packet, len);
-	if (at + TCP_FLAGS_AT >= len)
-		return PEEK_MIDFLOW;
-	flags = packet[at + TCP_FLAGS_AT];
-	if (flags & TCP_RST)
+	return at + TCP_FLAGS_AT < len ? packet[at + TCP_FLAGS_AT] : 0;
+}
+
+enum peek_sort peek_packet(const uint8_t *packet, size_t len, uint8_t proto)
+{
+	uint8_t flags = peek_flags(packet, len, proto);
+
+	if (proto != IPPROTO_TCP)
+		return PEEK_DATAGRAM;
+	if (flags & PEEK_RST_FLAG)
 		return PEEK_RST;
 	if (flags & TCP_SYN)
 		return flags & TCP_ACK ? PEEK_SYN_ACK : PEEK_SYN;

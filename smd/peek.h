@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The one thing a manager wants to know of a punted packet beyond its key:
- * what it says of its flow's age.
+ * What a manager wants to know of a punted packet beyond its key: what it
+ * says of its flow's age, and whether it ends it.
  *
  * Pure; must not know what is done with the answer.
  */
@@ -19,6 +19,11 @@ enum peek_sort {
 	PEEK_DATAGRAM, /* not TCP */
 };
 
+#define PEEK_FIN_FLAG 0x01
+#define PEEK_RST_FLAG 0x04
+
+/* The TCP flags of a packet; 0 when they cannot be read. */
+uint8_t peek_flags(const uint8_t *packet, size_t len, uint8_t proto);
 /* packet starts with its IP header and may be anything; proto is its flow key's. */
 enum peek_sort peek_packet(const uint8_t *packet, size_t len, uint8_t proto);
 

@@ -69,9 +69,46 @@ static struct check *get_check(struct services *s, const struct service_conf *c,
 	return k;
 }
 
+/* Find it by where it is, behind others at the same place. */
+static void file_backend(struct services *s, struct backend *b)
+{
+	struct backend *head;
+
+	HASH_FIND(hh, s->by_backend, &b->key, sizeof(b->key), head);
+	if (!head) {
+		HASH_ADD(hh, s->by_backend, key, sizeof(b->key), b);
+		return;
+	}
+	while (head->next_same)
+		head = head->next_same;
+	head->next_same = b;
+}
+
+struct backend *services_add_removed(struct services *s, struct group *g, const struct backend *was)
+{
+	struct server_conf *conf = &s->removed[s->removed_count];
+	struct backend *b = &s->backends[s->backend_count];
+
+	if (s->removed_count == s->removed_room)
+		return NULL;
+	conf->name = strdup(was->conf->name);
+	if (!conf->name)
+		return NULL;
+	conf->weight = was->conf->weight;
+	s->removed_count++;
+	s->backend_count++;
+	b->key = was->key;
+	b->group = g;
+	b->conf = conf;
+	b->index = BALANCER_NONE;
+	b->removed = true;
+	file_backend(s, b);
+	return b;
+}
+
 static bool add_backend(struct services *s, struct group *g, const struct server_conf *server, const struct addr *addr)
 {
-	struct backend *b = &s->backends[s->backend_count++], *head;
+	struct backend *b = &s->backends[s->backend_count++];
 
 	b->key = make_key(addr->family, addr->b, g->conf->protocol, server->port ? server->port : g->conf->port);
 	b->group = g;
@@ -81,14 +118,7 @@ static bool add_backend(struct services *s, struct group *g, const struct server
 		return false;
 	balancer_set_usable(g->balancer, b->index, true);
 	g->backend_count++;
-	HASH_FIND(hh, s->by_backend, &b->key, sizeof(b->key), head);
-	if (!head) {
-		HASH_ADD(hh, s->by_backend, key, sizeof(b->key), b);
-		return true;
-	}
-	while (head->next_same)
-		head = head->next_same;
-	head->next_same = b;
+	file_backend(s, b);
 	return true;
 }
 
@@ -143,7 +173,7 @@ static void add_checks(struct services *s, size_t first_group, const struct serv
 	}
 }
 
-static bool allocate(struct services *s, const struct smd_conf *conf)
+static bool allocate(struct services *s, const struct smd_conf *conf, size_t removed)
 {
 	size_t vips = 0, backends = 0;
 
@@ -155,15 +185,17 @@ static bool allocate(struct services *s, const struct smd_conf *conf)
 	}
 	s->groups = calloc(2 * conf->services.count + 1, sizeof(*s->groups));
 	s->vips = calloc(vips + 1, sizeof(*s->vips));
-	s->backends = calloc(backends + 1, sizeof(*s->backends));
+	s->backends = calloc(backends + removed + 1, sizeof(*s->backends));
 	s->checks = calloc(backends + 1, sizeof(*s->checks));
-	return s->groups && s->vips && s->backends && s->checks;
+	s->removed = calloc(removed + 1, sizeof(*s->removed));
+	s->removed_room = removed;
+	return s->groups && s->vips && s->backends && s->checks && s->removed;
 }
 
-struct services *services_new(const struct smd_conf *conf)
+struct services *services_new(const struct smd_conf *conf, size_t removed)
 {
 	struct services *s = calloc(1, sizeof(*s));
-	bool ok = s && allocate(s, conf);
+	bool ok = s && allocate(s, conf, removed);
 
 	for (size_t i = 0; ok && i < conf->services.count; i++) {
 		const struct service_conf *c = smd_config_service(conf, i);
@@ -194,6 +226,9 @@ void services_free(struct services *s)
 	free(s->vips);
 	free(s->backends);
 	free(s->checks);
+	for (size_t i = 0; i < s->removed_count; i++)
+		free(s->removed[i].name);
+	free(s->removed);
 	free(s);
 }
 
@@ -240,19 +275,53 @@ enum health_state backend_health(const struct backend *b)
 	return b->check ? b->check->health.state : HEALTH_UP;
 }
 
+const char *backend_state_name(const struct backend *b)
+{
+	if (b->removed)
+		return "removed";
+	switch ((enum server_will)b->will) {
+	case SERVER_DRAINING:
+		return "draining";
+	case SERVER_DISABLED:
+		return "disabled";
+	case SERVER_ENABLED:
+		break;
+	}
+	return health_state_name(backend_health(b));
+}
+
+bool backend_lost(const struct backend *b)
+{
+	return b->will == SERVER_DISABLED || backend_health(b) == HEALTH_DOWN;
+}
+
+bool backend_takes_new(const struct backend *b)
+{
+	return !b->removed && b->will == SERVER_ENABLED && backend_health(b) != HEALTH_DOWN;
+}
+
+void backend_connections(struct backend *b, int change)
+{
+	b->connections += (uint64_t)(int64_t)change;
+	if (b->index != BALANCER_NONE)
+		balancer_load(b->group->balancer, b->index, change);
+}
+
 bool group_evaluate(struct group *g)
 {
 	enum group_state before = g->state;
 	size_t up = 0, unknown = 0;
 
 	for (size_t i = 0; i < g->backend_count; i++) {
-		enum health_state h = backend_health(&g->backends[i]);
+		const struct backend *b = &g->backends[i];
+		enum health_state h = backend_health(b);
+		bool known = h == HEALTH_UP || before == GROUP_WAITING;
 
-		balancer_set_usable(g->balancer, g->backends[i].index, h != HEALTH_DOWN);
-		up += h == HEALTH_UP;
-		unknown += h == HEALTH_UNKNOWN;
+		balancer_set_usable(g->balancer, b->index, backend_takes_new(b) && known);
+		up += h == HEALTH_UP && !backend_lost(b);
+		unknown += h == HEALTH_UNKNOWN && !backend_lost(b);
 	}
-	if (before != GROUP_WAITING || !unknown)
+	if (before == GROUP_WAITING ? !unknown : up || !unknown)
 		g->state = up ? GROUP_ANNOUNCED : GROUP_WITHDRAWN;
 	return g->state != before;
 }

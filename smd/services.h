@@ -8,8 +8,9 @@
  *   backend  one address of one server in one group
  *   check    one address and port to be checked; the backends of a server may share one
  *
- * Everything is made once and never moves; pointers stay good.  The
- * configuration is borrowed and must outlive it.
+ * Everything is made once and never moves; pointers stay good.  Another
+ * configuration means other tables (smd/reload.c).  The configuration is
+ * borrowed and must outlive them.
  *
  * Pure; must not know of messages, flows, or how a check is made.
  */
@@ -52,13 +53,19 @@ struct check {
 	char text[64]; /* the last result in words */
 };
 
+/* An operator's will. */
+enum server_will { SERVER_ENABLED, SERVER_DRAINING, SERVER_DISABLED };
+
 struct backend {
 	struct service_key key;
 	struct group *group;
 	const struct server_conf *conf;
-	uint16_t index;      /* in the group's balancer */
+	uint16_t index;      /* in the group's balancer; BALANCER_NONE: removed */
+	bool removed;        /* no longer configured: there until its flows have ended */
+	uint8_t will;        /* enum server_will */
 	struct check *check; /* NULL: not checked, always up */
 	uint64_t flows, decisions;
+	uint64_t connections;      /* of the flows those that have not ended (SM-7) */
 	struct backend *next_same; /* another group's at the same key */
 	UT_hash_handle hh;         /* the first of them */
 };
@@ -82,11 +89,20 @@ struct services {
 	size_t group_count, vip_count, backend_count, check_count;
 	struct vip *by_vip; /* uthash heads */
 	struct backend *by_backend;
+	struct server_conf *removed; /* own copies, for removed backends */
+	size_t removed_count, removed_room;
 };
 
-/* NULL: no memory. */
-struct services *services_new(const struct smd_conf *conf);
+/* removed: room for so many removed servers.  NULL: no memory. */
+struct services *services_new(const struct smd_conf *conf, size_t removed);
 void services_free(struct services *s);
+
+/*
+ * A backend that the configuration no longer has, but whose flows go on in this
+ * group: like `was`, which may be of other tables.  It is behind all others, in
+ * nobody's balancer.  NULL: no room, or no memory.
+ */
+struct backend *services_add_removed(struct services *s, struct group *g, const struct backend *was);
 
 /* The VIP a packet with this destination is for, NULL if none of ours. */
 struct vip *services_vip(const struct services *s, const struct flow_key *forward);
@@ -98,12 +114,24 @@ struct backend *services_backend_at(const struct services *s, const struct servi
 struct backend *group_backend(const struct services *s, const struct group *g, const struct addr *addr, uint16_t port);
 
 enum health_state backend_health(const struct backend *b);
+/* "up", "down", "unknown", "draining", "disabled", "removed" */
+const char *backend_state_name(const struct backend *b);
+/* Is there no use in sending it anything?  Then flows that start anew leave it. */
+bool backend_lost(const struct backend *b);
+/* May it be given new flows? */
+bool backend_takes_new(const struct backend *b);
+/* It has so many connections more, or fewer. */
+void backend_connections(struct backend *b, int change);
 static inline struct addr service_key_addr(const struct service_key *k)
 {
 	return addr_make(k->family, k->addr);
 }
-/* A server that nothing speaks against may be chosen: usable in the balancer.
- * Set the group's state by its servers'.  Returns whether the state changed. */
+/*
+ * A server that nothing speaks against may be chosen: usable in the balancer.
+ * While the group waits, that is also one that was not checked yet.
+ * Set the group's state by its servers'; draining ones count, as their flows
+ * need the VIP.  Returns whether the state changed.
+ */
 bool group_evaluate(struct group *g);
 
 #endif

@@ -19,6 +19,9 @@ static const struct counter_desc descriptions[GLUE_COUNTERS] = {
 	[GLUE_EVENTS] = {"agents", "events", "events received from agents"},
 	[GLUE_SNAPSHOTS] = {"agents", "snapshots", "whole sets received from agents and put in force"},
 	[GLUE_LEASES_EXPIRED] = {"agents", "leases-expired", "sets withdrawn because their agent was silent"},
+	[GLUE_STOPS] = {"agents", "stops", "planned stops that agents announced"},
+	[GLUE_HOLDS_EXPIRED] = {"agents", "holds-expired",
+				"times a stopped agent was not back in time with what was kept for it"},
 	[GLUE_BAD_PREFIX] = {"message-drops", "bad-prefix", "prefixes that are none or may not be announced"},
 	[GLUE_NO_ROOM] = {"message-drops", "no-room", "prefixes beyond the configured number"},
 	[GLUE_ADDED] = {"routes", "added", "routes put into the kernel"},
@@ -136,13 +139,13 @@ static char *agent_names(const struct admin *a, uint64_t agents)
 static bool fill_route(struct admin *a, const struct wanted_prefix *p, struct route_row *r)
 {
 	turnout__route_row__init(&r->row);
-	r->agents = agent_names(a, p->agents);
+	r->agents = agent_names(a, wanted_by(p));
 	if (!r->agents)
 		return false;
 	r->row.prefix = (char *)(uintptr_t)prefix_print(&p->prefix, r->prefix);
 	r->row.state = (char *)(uintptr_t)glue_route_state(a->glue, p);
 	r->row.agents = r->agents;
-	r->row.references = (uint32_t)__builtin_popcountll(p->agents);
+	r->row.references = (uint32_t)__builtin_popcountll(wanted_by(p));
 	return true;
 }
 
@@ -215,6 +218,19 @@ static const char *show_version(struct admin *a, Turnout__Reply *reply)
 	return NULL;
 }
 
+static const char *show_settings(struct admin *a, Turnout__Reply *reply)
+{
+	char text[ADDR_STRLEN];
+
+	a->settings.count = 0;
+	settings_add(&a->settings, "interface", "%s", a->conf->interface);
+	settings_add(&a->settings, "address", "%s", addr_print(&a->conf->address, text));
+	settings_add(&a->settings, "protocol", "%u", a->conf->protocol);
+	settings_add(&a->settings, "frr", "%s", a->conf->frr);
+	settings_give(&a->settings, reply);
+	return NULL;
+}
+
 const char *admin_answer(struct admin *a, const Turnout__Request *request, Turnout__Reply *reply)
 {
 	switch (request->what_case) {
@@ -224,6 +240,8 @@ const char *admin_answer(struct admin *a, const Turnout__Request *request, Turno
 		return show_counters(a, reply);
 	case TURNOUT__REQUEST__WHAT_VERSION:
 		return show_version(a, reply);
+	case TURNOUT__REQUEST__WHAT_SHOW_SETTINGS:
+		return show_settings(a, reply);
 	default:
 		return BUS_NOT_KNOWN;
 	}

@@ -8,6 +8,7 @@
 #define TURNOUT_ROUTED_GLUE_ADMIN_H
 
 #include "lib/counter.h"
+#include "lib/settings.h"
 #include "routed-glue/config.h"
 #include "routed-glue/glue.h"
 
@@ -26,6 +27,7 @@ struct admin {
 	void *rows;
 	void *pointers;
 	size_t row_count;
+	struct settings settings;
 };
 
 /* To be called as bus_handler and bus_release say. */

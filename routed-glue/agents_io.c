@@ -61,6 +61,10 @@ static void on_event(void *ctx, const Turnout__Event *event)
 		next = glue_change(a->all->glue, a->index, event->seq, change->version,
 				   (struct glue_prefixes){change->add, change->n_add},
 				   (struct glue_prefixes){change->remove, change->n_remove}, now_ms);
+	} else if (event->what_case == TURNOUT__EVENT__WHAT_STOPPING) {
+		log_info("agent %s stops as planned: what it wants is %s", a->name,
+			 event->stopping->hold_ms > 0 ? "held for it" : "withdrawn");
+		next = glue_stopping(a->all->glue, a->index, event->seq, event->stopping->hold_ms, now_ms);
 	} else {
 		next = glue_other(a->all->glue, a->index, event->seq, now_ms);
 	}

@@ -31,7 +31,7 @@ static const struct conf_field root_fields[] = {
 	{.name = "protocol", .kind = CONF_U16, AT(protocol), .min = 5, .max = 255, .fallback = "77"},
 	{.name = "metric", .kind = CONF_U32, AT(metric), .max = UINT32_MAX, .fallback = "0"},
 	{.name = "lease", .kind = CONF_DURATION, AT(lease), .min = 500, .max = HOUR, .fallback = "1s"},
-	{.name = "hold", .kind = CONF_DURATION, AT(hold), .max = 60 * SECOND, .fallback = "1s"},
+	{.name = "hold", .kind = CONF_DURATION, AT(hold), .max = 60 * SECOND, .fallback = "1200ms"},
 	{.name = "flap-limit", .kind = CONF_U32, AT(flap_limit), .max = 1000000, .fallback = "10"},
 	{.name = "flap-refill", .kind = CONF_DURATION, AT(flap_refill), .min = 100, .max = HOUR, .fallback = "10s"},
 	{.name = "audit", .kind = CONF_DURATION, AT(audit), .min = SECOND, .max = HOUR, .fallback = "10s"},

@@ -18,7 +18,7 @@ START_TEST(test_ARCH_7_defaults)
 	ck_assert_str_eq(glue_config_agent(&conf, 0), "fad");
 	ck_assert_str_eq(conf.interface, "vip0");
 	ck_assert_uint_eq(conf.lease, 1000);
-	ck_assert_uint_eq(conf.hold, 1000);
+	ck_assert_uint_eq(conf.hold, 1200);
 	ck_assert_uint_eq(conf.protocol, 77);
 	ck_assert_uint_eq(conf.metric, 0);
 	ck_assert_str_eq(conf.frr, "/var/run/frr");

@@ -8,9 +8,17 @@
 
 #include <stdlib.h>
 
+/* After a planned stop of an agent. */
+struct stop {
+	uint64_t until_ms; /* 0: none */
+	uint64_t version;  /* of its last set; a later one is its successor's */
+};
+
 struct glue {
 	struct glue_conf conf;
 	struct follow *follow; /* conf.agents of them */
+	struct stop *stops;    /* conf.agents of them */
+	struct glue_ended ended;
 	struct wanted *wanted;
 	struct view *view;
 	bool dirty;
@@ -25,9 +33,10 @@ struct glue *glue_new(const struct glue_conf *conf)
 		return NULL;
 	g->conf = *conf;
 	g->follow = calloc(conf->agents, sizeof(*g->follow));
+	g->stops = calloc(conf->agents, sizeof(*g->stops));
 	g->wanted = wanted_new(&conf->limits);
 	g->view = view_new(conf->metric);
-	if (!g->follow || !g->wanted || !g->view) {
+	if (!g->follow || !g->stops || !g->wanted || !g->view) {
 		glue_free(g);
 		return NULL;
 	}
@@ -40,6 +49,7 @@ void glue_free(struct glue *g)
 		return;
 	view_free(g->view);
 	wanted_free(g->wanted);
+	free(g->stops);
 	free(g->follow);
 	free(g);
 }
@@ -96,6 +106,26 @@ struct glue_ask glue_change(struct glue *g, unsigned agent, uint64_t seq, uint64
 	return (struct glue_ask){0};
 }
 
+struct glue_ask glue_stopping(struct glue *g, unsigned agent, uint64_t seq, uint64_t hold_ms, uint64_t now_ms)
+{
+	struct follow *f = &g->follow[agent];
+	enum follow_event e = follow_other(f, seq, now_ms);
+
+	g->counters[GLUE_EVENTS]++;
+	g->counters[GLUE_STOPS]++;
+	if (hold_ms == 0) { /* that ends an earlier hold, too */
+		wanted_unkeep(g->wanted, agent);
+		wanted_withdraw(g->wanted, agent);
+		g->stops[agent].until_ms = 0;
+		return after(g, agent, e);
+	}
+	if (hold_ms > GLUE_STOP_HOLD_MAX_MS)
+		hold_ms = GLUE_STOP_HOLD_MAX_MS;
+	wanted_keep(g->wanted, agent);
+	g->stops[agent] = (struct stop){.until_ms = now_ms + hold_ms, .version = f->version};
+	return after(g, agent, e);
+}
+
 struct glue_ask glue_other(struct glue *g, unsigned agent, uint64_t seq, uint64_t now_ms)
 {
 	g->counters[GLUE_EVENTS]++;
@@ -150,26 +180,69 @@ bool glue_may_refresh(const struct glue *g, unsigned agent, uint64_t now_ms)
 
 /* ---- time ---- */
 
+static void end_hold(struct glue *g, unsigned agent, uint64_t *bits)
+{
+	wanted_unkeep(g->wanted, agent);
+	g->stops[agent].until_ms = 0;
+	*bits |= UINT64_C(1) << agent;
+}
+
+/* Has a planned stop's hold come to its end?  Returns when it will, at the latest. */
+static uint64_t step_hold(struct glue *g, unsigned agent, uint64_t now_ms)
+{
+	const struct stop *s = &g->stops[agent];
+	const struct follow *f = &g->follow[agent];
+
+	if (s->until_ms == 0)
+		return UINT64_MAX;
+	if (f->held && f->version > s->version && wanted_kept_only(g->wanted, agent) == 0) {
+		end_hold(g, agent, &g->ended.back);
+	} else if (now_ms >= s->until_ms) {
+		end_hold(g, agent, &g->ended.late);
+		g->counters[GLUE_HOLDS_EXPIRED]++;
+	} else {
+		return s->until_ms;
+	}
+	return UINT64_MAX;
+}
+
+static void expire(struct glue *g, unsigned agent, uint64_t *expired)
+{
+	wanted_withdraw(g->wanted, agent);
+	if (g->stops[agent].until_ms != 0)
+		return; /* it said so */
+	g->counters[GLUE_LEASES_EXPIRED]++;
+	*expired |= UINT64_C(1) << agent;
+}
+
 uint64_t glue_step(struct glue *g, uint64_t now_ms, uint64_t *expired)
 {
-	uint64_t again, deadline;
+	uint64_t again = UINT64_MAX, due;
 	bool changed;
 
 	*expired = 0;
 	for (unsigned i = 0; i < g->conf.agents; i++) {
-		if (!follow_expired(&g->follow[i], g->conf.lease_ms, now_ms))
-			continue;
-		wanted_withdraw(g->wanted, i);
-		g->counters[GLUE_LEASES_EXPIRED]++;
-		*expired |= UINT64_C(1) << i;
+		if (follow_expired(&g->follow[i], g->conf.lease_ms, now_ms))
+			expire(g, i, expired);
+		due = step_hold(g, i, now_ms);
+		again = due < again ? due : again;
 	}
-	again = wanted_step(g->wanted, now_ms, &changed);
+	due = wanted_step(g->wanted, now_ms, &changed);
+	again = due < again ? due : again;
 	g->dirty |= changed;
 	for (unsigned i = 0; i < g->conf.agents; i++) {
-		deadline = follow_deadline(&g->follow[i], g->conf.lease_ms);
-		again = deadline < again ? deadline : again;
+		due = follow_deadline(&g->follow[i], g->conf.lease_ms);
+		again = due < again ? due : again;
 	}
 	return again;
+}
+
+struct glue_ended glue_ended(struct glue *g)
+{
+	struct glue_ended ended = g->ended;
+
+	g->ended = (struct glue_ended){0};
+	return ended;
 }
 
 /* ---- the kernel ---- */
@@ -252,10 +325,10 @@ size_t glue_agents(const struct glue *g)
 const char *glue_route_state(const struct glue *g, const struct wanted_prefix *p)
 {
 	if (!p->announced)
-		return p->agents ? "damped" : NULL;
+		return wanted_by(p) ? "damped" : NULL;
 	switch (view_state(g->view, &p->prefix, NULL)) {
 	case VIEW_INSTALLED:
-		return p->agents ? "installed" : "held";
+		return p->agents ? "installed" : p->kept ? "kept" : "held";
 	case VIEW_CONFLICT:
 		return "conflict";
 	case VIEW_FAILED:

@@ -13,10 +13,14 @@
 #include "routed-glue/follow.h"
 #include "routed-glue/wanted.h"
 
+#define GLUE_STOP_HOLD_MAX_MS 600000 /* no agent is waited for longer, whatever it says */
+
 enum glue_counter {
 	GLUE_EVENTS,          /* from agents */
 	GLUE_SNAPSHOTS,       /* put in force */
 	GLUE_LEASES_EXPIRED,  /* an agent's set withdrawn because it was silent */
+	GLUE_STOPS,           /* planned stops of agents */
+	GLUE_HOLDS_EXPIRED,   /* what a stopped agent had kept withdrawn because it was not back in time */
 	GLUE_BAD_PREFIX,      /* an agent named something that may not be announced */
 	GLUE_NO_ROOM,         /* more prefixes than configured */
 	GLUE_ADDED,           /* routes put into the kernel */
@@ -63,6 +67,9 @@ struct glue_ask {
 struct glue_ask glue_heartbeat(struct glue *g, unsigned agent, uint64_t seq, uint64_t version, uint64_t now_ms);
 struct glue_ask glue_change(struct glue *g, unsigned agent, uint64_t seq, uint64_t version, struct glue_prefixes add,
 			    struct glue_prefixes remove, uint64_t now_ms);
+/* The agent stops as planned.  hold_ms 0: withdraw its set now; else keep it that
+ * long, or until the agent is back with all of it (FA-6). */
+struct glue_ask glue_stopping(struct glue *g, unsigned agent, uint64_t seq, uint64_t hold_ms, uint64_t now_ms);
 /* An event of a kind unknown here. */
 struct glue_ask glue_other(struct glue *g, unsigned agent, uint64_t seq, uint64_t now_ms);
 
@@ -81,6 +88,13 @@ bool glue_may_refresh(const struct glue *g, unsigned agent, uint64_t now_ms);
 /* Leases, holds, flaps.  Returns when to call again at the latest.  Bit i of
  * *expired: the lease of agent i has run out just now. */
 uint64_t glue_step(struct glue *g, uint64_t now_ms, uint64_t *expired);
+
+/* Holds after planned stops that ended since the last call.  Bit i: agent i's. */
+struct glue_ended {
+	uint64_t back; /* with all it had */
+	uint64_t late; /* what it has not claimed again is withdrawn */
+};
+struct glue_ended glue_ended(struct glue *g);
 
 /* ---- the kernel ---- */
 
@@ -105,7 +119,8 @@ const struct follow *glue_follow(const struct glue *g, unsigned agent);
 size_t glue_agents(const struct glue *g);
 
 /* "installed", "conflict", "failed" (refused otherwise), "wanted" (not there
- * yet), "held" (nobody wants it any more, shortly to go), "damped" (it flapped);
+ * yet), "held" (nobody wants it any more, shortly to go), "kept" (its agent stopped
+ * as planned and is to be back), "damped" (it flapped);
  * NULL: an entry that only remembers flaps. */
 const char *glue_route_state(const struct glue *g, const struct wanted_prefix *p);
 

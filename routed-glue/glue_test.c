@@ -137,6 +137,104 @@ START_TEST(test_ACT_3_silent_agent_loses_only_its_own)
 }
 END_TEST
 
+/* Its first snapshot in a new incarnation, whose versions are higher. */
+static void comes_back(struct glue *g, uint64_t version, struct glue_prefixes set, uint64_t now_ms)
+{
+	struct glue_ask ask = glue_heartbeat(g, 0, 1, version, now_ms);
+
+	ck_assert(ask.ask && ask.cursor == 0);
+	glue_asked(g, 0, version, 0, now_ms);
+	ck_assert(!glue_page(g, 0, version, version, 0, set, now_ms).ask);
+}
+
+START_TEST(test_FA_6_planned_stop_without_hold_withdraws_at_once)
+{
+	struct glue *g = new_glue();
+	struct glue_ask ask;
+
+	snapshot(g, 0, LIST(A, B), 1000);
+	snapshot(g, 1, LIST(B), 1000);
+	settle(g, 1000, 0);
+	beats(g, 0, 2, 1, 1250, 2000);
+	beats(g, 1, 2, 1, 1250, 2000);
+	ck_assert(!glue_stopping(g, 0, 6, 0, 2100).ask);
+	ck_assert_int_eq(settle(g, 2100, 0), -1);
+	ck_assert_str_eq(state(g, B), "installed");
+	/* It says the same by its heartbeat, should the word have been lost. */
+	ask = glue_heartbeat(g, 0, 7, 2, 2250);
+	ck_assert(ask.ask);
+	glue_asked(g, 0, 9, 0, 2250);
+	ck_assert(!glue_page(g, 0, 9, 2, 0, NONE, 2250).ask);
+	ck_assert_int_eq(settle(g, 2250, 0), 0);
+	ck_assert_uint_eq(glue_counters(g)[GLUE_STOPS], 1);
+	glue_free(g);
+}
+END_TEST
+
+START_TEST(test_FA_6_planned_stop_with_hold_changes_no_route)
+{
+	struct glue *g = new_glue();
+	struct glue_ended ended;
+	uint64_t expired, seq;
+
+	snapshot(g, 0, LIST(A, C), 1000);
+	settle(g, 1000, 0);
+	seq = beats(g, 0, 2, 1, 1250, 2000);
+	ck_assert(!glue_stopping(g, 0, seq, 10000, 2100).ask);
+	ck_assert_int_eq(settle(g, 2100, 0), 0);
+	/* The lease passes, without a word about it. */
+	glue_step(g, 3500, &expired);
+	ck_assert_uint_eq(expired, 0);
+	ck_assert_int_eq(settle(g, 3500, 0), 0);
+	ck_assert_str_eq(state(g, A), "kept");
+	/* Back with nothing yet, then with the first, then with all. */
+	comes_back(g, 1000, NONE, 4000);
+	ck_assert_int_eq(settle(g, 4000, 0), 0);
+	ck_assert(!glue_change(g, 0, 2, 1001, LIST(A), NONE, 4100).ask);
+	ck_assert_int_eq(settle(g, 4100, 0), 0);
+	ended = glue_ended(g);
+	ck_assert(ended.back == 0 && ended.late == 0);
+	ck_assert(!glue_change(g, 0, 3, 1002, LIST(C), NONE, 4200).ask);
+	ck_assert_int_eq(settle(g, 4200, 0), 0);
+	ended = glue_ended(g);
+	ck_assert(ended.back == 1 && ended.late == 0);
+	ck_assert_str_eq(state(g, C), "installed");
+	/* From now on its lease counts again. */
+	ck_assert_int_eq(settle(g, 5200, 0), -2);
+	glue_free(g);
+}
+END_TEST
+
+START_TEST(test_FA_6_hold_ends_in_time_or_with_what_is_not_claimed)
+{
+	struct glue *g = new_glue();
+	struct glue_ended ended;
+	uint64_t expired, seq;
+
+	snapshot(g, 0, LIST(A, C), 1000);
+	settle(g, 1000, 0);
+	seq = beats(g, 0, 2, 1, 1250, 2000);
+	ck_assert(!glue_stopping(g, 0, seq, 5000, 2100).ask);
+	comes_back(g, 1000, LIST(A), 6500);
+	ck_assert_int_eq(settle(g, 6500, 0), 0);
+	ck_assert_uint_eq(glue_step(g, 7099, &expired), 7100);
+	ck_assert_int_eq(settle(g, 7100, 0), -1);
+	ended = glue_ended(g);
+	ck_assert(ended.back == 0 && ended.late == 1);
+	ck_assert_uint_eq(glue_counters(g)[GLUE_HOLDS_EXPIRED], 1);
+	ck_assert_str_eq(state(g, A), "installed");
+	ck_assert_ptr_null(state(g, C));
+	/* However long an agent wants to be waited for. */
+	glue_stopping(g, 0, 2, UINT64_MAX, 7200);
+	ck_assert_uint_eq(glue_step(g, 9000, &expired), 7200 + GLUE_STOP_HOLD_MAX_MS);
+	ck_assert_str_eq(state(g, A), "kept");
+	/* Until it says otherwise. */
+	glue_stopping(g, 0, 3, 0, 9100);
+	ck_assert_int_eq(settle(g, 9100, 0), -1);
+	glue_free(g);
+}
+END_TEST
+
 START_TEST(test_ACT_3_pages_take_effect_together)
 {
 	struct glue *g = new_glue();
@@ -364,6 +462,9 @@ int main(void)
 	tcase_add_test(tc, test_ACT_3_snapshot_then_changes);
 	tcase_add_test(tc, test_FA_11_ACT_3_two_agents_count_one_route);
 	tcase_add_test(tc, test_ACT_3_silent_agent_loses_only_its_own);
+	tcase_add_test(tc, test_FA_6_planned_stop_without_hold_withdraws_at_once);
+	tcase_add_test(tc, test_FA_6_planned_stop_with_hold_changes_no_route);
+	tcase_add_test(tc, test_FA_6_hold_ends_in_time_or_with_what_is_not_claimed);
 	tcase_add_test(tc, test_ACT_3_pages_take_effect_together);
 	tcase_add_test(tc, test_ACT_3_refused_request_keeps_what_is_held);
 	tcase_add_test(tc, test_ACT_3_bad_prefix_costs_itself_only);

@@ -30,6 +30,7 @@
 #define CHECK_GAP_MS  50   /* between two looks at the kernel, however much happens there */
 #define CHECK_FAIL_MS 1000 /* before the next look, when the last one failed */
 #define FRR_AGAIN_MS  5000 /* before the second look at FRR that a suspicion asks for */
+#define NOTICES       100  /* a second, to whoever watches */
 #define LINES         5    /* of a kind a second in the log */
 
 /* Operations being carried out. */
@@ -64,7 +65,7 @@ struct program {
 	struct frr_audit frr_audit;
 	uint64_t frr_ms; /* when next */
 	bool frr_deaf;   /* the last question had no answer, and the log has it */
-	struct log_limit conflict_limit, error_limit, change_limit;
+	struct log_limit conflict_limit, error_limit, change_limit, notice_limit;
 };
 
 static bool pending(const struct queue *q)
@@ -156,6 +157,38 @@ static void replan(struct program *p)
 	refill(&p->plan, ops, n);
 }
 
+/* For whoever watches; what is beyond NOTICES a second shows in `turnoutctl show routes` only. */
+static void notify(struct program *p, uint64_t now_ms, const char *severity, const char *kind, const char *subject,
+		   const char *text)
+{
+	Turnout__Notice notice = TURNOUT__NOTICE__INIT;
+	Turnout__Event event = TURNOUT__EVENT__INIT;
+	uint32_t missed;
+
+	if (!p->bus || !log_allowed(&p->notice_limit, now_ms, NOTICES, &missed))
+		return;
+	notice.severity = (char *)(uintptr_t)severity;
+	notice.kind = (char *)(uintptr_t)kind;
+	notice.subject = (char *)(uintptr_t)subject;
+	notice.text = (char *)(uintptr_t)text;
+	event.what_case = TURNOUT__EVENT__WHAT_NOTICE;
+	event.notice = &notice;
+	bus_publish(p->bus, &event);
+}
+
+static void notify_route(struct program *p, const struct route_op *op, int error, bool news, uint64_t now_ms)
+{
+	char prefix[PREFIX_STRLEN];
+
+	prefix_print(&op->route.prefix, prefix);
+	if (error == 0)
+		notify(p, now_ms, "info", "route", prefix, op->kind == ROUTE_ADD ? "installed" : "withdrawn");
+	else if (news)
+		notify(p, now_ms, "warning", "route", prefix,
+		       error == EEXIST ? "conflict: somebody else's route to it is there; not announced"
+				       : "the kernel refuses the route; not announced");
+}
+
 static void tell_refusal(struct program *p, const struct route_op *op, int error, uint64_t now_ms)
 {
 	char text[PREFIX_STRLEN];
@@ -185,7 +218,8 @@ static void tell_progress(struct program *p, uint64_t now_ms)
 		 view_count(glue_view(p->glue), VIEW_INSTALLED));
 }
 
-static void apply(struct program *p, const struct route_op *ops, size_t n, uint64_t now_ms)
+/* quiet: nothing changes for anybody. */
+static void apply(struct program *p, const struct route_op *ops, size_t n, bool quiet, uint64_t now_ms)
 {
 	int errors[KERNEL_BATCH];
 	int r = kernel_apply(p->kernel, ops, n, errors);
@@ -199,8 +233,12 @@ static void apply(struct program *p, const struct route_op *ops, size_t n, uint6
 		return;
 	}
 	for (size_t i = 0; i < n; i++) {
-		if (glue_result(p->glue, &ops[i], errors[i]))
+		bool refused = glue_result(p->glue, &ops[i], errors[i]);
+
+		if (refused)
 			tell_refusal(p, &ops[i], errors[i], now_ms);
+		if (!quiet)
+			notify_route(p, &ops[i], errors[i], refused, now_ms);
 		/* The device is not as it should be: the monitor may be yet to tell. */
 		if (errors[i] == ENETDOWN || errors[i] == ENODEV)
 			want_check(p, now_ms);
@@ -212,7 +250,7 @@ static void plan_batch(struct program *p, uint64_t now_ms)
 	size_t left = p->plan.count - p->plan.next, n = left < KERNEL_BATCH ? left : KERNEL_BATCH;
 
 	p->plan.next += n;
-	apply(p, &p->plan.ops[p->plan.next - n], n, now_ms);
+	apply(p, &p->plan.ops[p->plan.next - n], n, false, now_ms);
 	if (p->plan.count > 0)
 		tell_progress(p, now_ms);
 }
@@ -236,7 +274,7 @@ static void heal_batch(struct program *p, uint64_t now_ms)
 	if (n == 0)
 		return;
 	glue_counters(p->glue)[GLUE_FRR_HEALED] += n / 2;
-	apply(p, ops, n, now_ms);
+	apply(p, ops, n, true, now_ms);
 	if (!pending(&p->heal))
 		want_check(p, now_ms); /* should half a pair have failed */
 }
@@ -271,7 +309,7 @@ static void on_frr_table(void *ctx, const struct frr_table *table, int error)
 	n = frr_audit_compare(&p->frr_audit, glue_wanted(p->glue), glue_view(p->glue), p->conf.metric, table, &ops,
 			      &again);
 	if (again)
-		p->frr_ms = daemon_now_ms() + FRR_AGAIN_MS;
+		p->frr_ms = earlier(p->frr_ms, daemon_now_ms() + FRR_AGAIN_MS);
 	if (n > 0)
 		log_warning("FRRouting has %zd routes wrong: putting them in, or taking them out, again", n / 2);
 	refill(&p->heal, ops, n);
@@ -287,12 +325,27 @@ static void look_at_frr(struct program *p, uint64_t now_ms)
 
 /* ---- what is due ---- */
 
-static void tell_expired(const struct program *p, uint64_t expired)
+static void tell_expired(struct program *p, uint64_t expired)
 {
-	for (size_t i = 0; i < p->conf.agents.count; i++)
-		if (expired >> i & 1)
-			log_warning("agent %s was silent for %u ms: withdrawing what it wanted",
-				    glue_config_agent(&p->conf, i), p->conf.lease);
+	for (size_t i = 0; i < p->conf.agents.count; i++) {
+		if (!(expired >> i & 1))
+			continue;
+		log_warning("agent %s was silent for %u ms: withdrawing what it wanted", glue_config_agent(&p->conf, i),
+			    p->conf.lease);
+		notify(p, daemon_now_ms(), "warning", "agent", glue_config_agent(&p->conf, i),
+		       "silent: what it wanted is withdrawn");
+	}
+}
+
+static void tell_ended(const struct program *p, struct glue_ended ended)
+{
+	for (size_t i = 0; i < p->conf.agents.count; i++) {
+		if (ended.back >> i & 1)
+			log_info("agent %s is back with all that was held for it", glue_config_agent(&p->conf, i));
+		if (ended.late >> i & 1)
+			log_warning("agent %s was not back in time: withdrawing what it has not claimed again",
+				    glue_config_agent(&p->conf, i));
+	}
 }
 
 static void arm(struct program *p, uint64_t due_ms)
@@ -315,6 +368,7 @@ static void work(struct program *p)
 		check_kernel(p, now_ms);
 	due_ms = glue_step(p->glue, now_ms, &expired);
 	tell_expired(p, expired);
+	tell_ended(p, glue_ended(p->glue));
 	if (glue_dirty(p->glue))
 		replan(p);
 	if (pending(&p->plan) && now_ms >= p->batch_ms)

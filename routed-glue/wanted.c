@@ -119,6 +119,7 @@ void wanted_remove(struct wanted *w, unsigned agent, const struct prefix *p)
 	if (!e)
 		return;
 	e->agents &= ~bit(agent);
+	e->kept &= ~bit(agent);
 	w->dirty = true;
 }
 
@@ -126,6 +127,33 @@ void wanted_withdraw(struct wanted *w, unsigned agent)
 {
 	wanted_discard(w, agent);
 	wanted_commit(w, agent); /* the empty set */
+}
+
+void wanted_keep(struct wanted *w, unsigned agent)
+{
+	struct wanted_prefix *e, *next;
+
+	HASH_ITER (hh, w->table, e, next)
+		e->kept |= e->agents & bit(agent);
+}
+
+void wanted_unkeep(struct wanted *w, unsigned agent)
+{
+	struct wanted_prefix *e, *next;
+
+	HASH_ITER (hh, w->table, e, next)
+		e->kept &= ~bit(agent);
+	w->dirty = true;
+}
+
+size_t wanted_kept_only(const struct wanted *w, unsigned agent)
+{
+	struct wanted_prefix *e, *next;
+	size_t n = 0;
+
+	HASH_ITER (hh, w->table, e, next)
+		n += (e->kept & ~e->agents & bit(agent)) != 0;
+	return n;
 }
 
 static void pay_back(const struct wanted_limits *l, struct wanted_prefix *e, uint64_t now_ms)
@@ -160,12 +188,12 @@ static uint64_t step_entry(const struct wanted_limits *l, struct wanted_prefix *
 	uint64_t hold_end = e->announced_ms + l->hold_ms;
 
 	pay_back(l, e, now_ms);
-	if (e->agents && !e->announced && may_announce(l, e))
+	if (wanted_by(e) && !e->announced && may_announce(l, e))
 		announce(l, e, now_ms);
-	else if (!e->agents && e->announced && now_ms >= hold_end)
+	else if (!wanted_by(e) && e->announced && now_ms >= hold_end)
 		e->announced = false;
 
-	if (!e->agents && e->announced)
+	if (!wanted_by(e) && e->announced)
 		return hold_end;
 	return !e->announced && e->flaps > 0 ? e->next_refill_ms : UINT64_MAX;
 }
@@ -183,7 +211,7 @@ uint64_t wanted_step(struct wanted *w, uint64_t now_ms, bool *changed)
 
 		again = earlier(again, step_entry(&w->limits, e, now_ms));
 		*changed |= e->announced != before;
-		if (!e->agents && !e->staged && !e->announced && e->flaps == 0)
+		if (!wanted_by(e) && !e->staged && !e->announced && e->flaps == 0)
 			drop(w, e);
 	}
 	w->dirty = false;

@@ -34,6 +34,7 @@ struct wanted_prefix {
 	struct prefix prefix;
 	uint64_t agents;         /* bit i: agent i wants it */
 	uint64_t staged;         /* bit i: in the snapshot agent i is sending */
+	uint64_t kept;           /* bit i: agent i wanted it when it stopped as planned, and is to come back (FA-6) */
 	uint64_t announced_ms;   /* meaningful while announced */
 	uint64_t next_refill_ms; /* when flaps sinks by one; meaningful while flaps > 0 */
 	uint32_t flaps;          /* announcements not yet paid back */
@@ -56,14 +57,29 @@ void wanted_discard(struct wanted *w, unsigned agent);
 bool wanted_add(struct wanted *w, unsigned agent, const struct prefix *p);
 void wanted_remove(struct wanted *w, unsigned agent, const struct prefix *p);
 
-/* The agent is silent: it wants nothing any more. */
+/* The agent is silent: it wants nothing any more, but for what is kept. */
 void wanted_withdraw(struct wanted *w, unsigned agent);
+
+/*
+ * The agent stops as planned: what it wants now is kept, whatever whole sets it
+ * sends afterwards, until wanted_unkeep().  A prefix that it removes by name is
+ * kept no longer.  wanted_kept_only(): how many are kept and not wanted (again).
+ */
+void wanted_keep(struct wanted *w, unsigned agent);
+void wanted_unkeep(struct wanted *w, unsigned agent);
+size_t wanted_kept_only(const struct wanted *w, unsigned agent);
 
 /*
  * Decide at this moment what is announced.  *changed: differs from before.
  * Returns when to call again at the latest, UINT64_MAX: only after a change.
  */
 uint64_t wanted_step(struct wanted *w, uint64_t now_ms, bool *changed);
+
+/* Bit i: agent i wants it or has it kept. */
+static inline uint64_t wanted_by(const struct wanted_prefix *p)
+{
+	return p->agents | p->kept;
+}
 
 /* All entries, announced or not, in no order; start with NULL. */
 const struct wanted_prefix *wanted_next(const struct wanted *w, const struct wanted_prefix *prev);

@@ -181,6 +181,35 @@ START_TEST(test_ACT_3_number_of_prefixes_is_bounded)
 }
 END_TEST
 
+START_TEST(test_FA_6_kept_prefixes_outlast_a_smaller_set)
+{
+	struct wanted *w = wanted_new(&LIMITS);
+	struct prefix one = vip(1);
+
+	add(w, 0, 1);
+	add(w, 0, 2);
+	add(w, 0, 3);
+	add(w, 1, 4);
+	step(w, 0);
+	wanted_keep(w, 0);
+	ck_assert_uint_eq(wanted_kept_only(w, 0), 0);
+	wanted_withdraw(w, 0); /* its lease */
+	ck_assert(!step(w, 5000));
+	ck_assert_uint_eq(wanted_kept_only(w, 0), 3);
+	ck_assert(wanted_stage(w, 0, &one)); /* back, but not with all */
+	wanted_commit(w, 0);
+	ck_assert(!step(w, 6000));
+	ck_assert_uint_eq(wanted_kept_only(w, 0), 2);
+	take(w, 0, 2); /* by name: that is meant */
+	ck_assert(step(w, 7000));
+	ck_assert(announced(w, 1) && !announced(w, 2) && announced(w, 3));
+	wanted_unkeep(w, 0);
+	ck_assert(step(w, 8000));
+	ck_assert(announced(w, 1) && !announced(w, 3) && announced(w, 4));
+	wanted_free(w);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("wanted");
@@ -196,6 +225,7 @@ int main(void)
 	tcase_add_test(tc, test_ACT_3_flapping_is_damped_and_forgiven);
 	tcase_add_test(tc, test_ACT_3_stable_prefix_is_not_damped_by_confirmations);
 	tcase_add_test(tc, test_ACT_3_number_of_prefixes_is_bounded);
+	tcase_add_test(tc, test_FA_6_kept_prefixes_outlast_a_smaller_set);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	if (getenv("TAP_FILE"))

@@ -9,12 +9,9 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "fad/admin_priv.h"
 #include "lib/bus.h"
 #include "lib/counter.h"
-
-/* A manager that let pass this much of its longest TTL, or this long without any, is silent. */
-#define SILENT_TTL_TENTHS 7
-#define SILENT_MS         30000
 
 /* Listings of flows that are under way: where the next page starts. */
 #define BOOKMARKS 16
@@ -84,7 +81,7 @@ static void *own(struct admin *a, void *p)
 	return NULL;
 }
 
-static char *__attribute__((format(printf, 2, 3))) text(struct admin *a, const char *format, ...)
+char *admin_text(struct admin *a, const char *format, ...)
 {
 	char *s = NULL, *kept;
 	va_list ap;
@@ -97,8 +94,7 @@ static char *__attribute__((format(printf, 2, 3))) text(struct admin *a, const c
 	return kept != NULL ? kept : (char *)(uintptr_t) "";
 }
 
-/* A row of the reply, to be initialised by the caller.  NULL: out of memory. */
-static void *row(struct admin *a, size_t size)
+void *admin_row(struct admin *a, size_t size)
 {
 	void *p = own(a, calloc(1, size));
 
@@ -108,8 +104,6 @@ static void *row(struct admin *a, size_t size)
 	}
 	return p;
 }
-
-#define ROW(a, lower) row(a, sizeof(Turnout__##lower))
 
 /* ---- words ---- */
 
@@ -121,44 +115,50 @@ const char *admin_prefix(const struct addr *a, uint8_t plen, char buf[ADMIN_PREF
 	return buf;
 }
 
-static char *manager_text(struct admin *a, const struct manager *m)
+char *admin_manager_text(struct admin *a, const struct manager *m)
 {
 	char name[WIRE_MAX_NAME + 1];
 
-	return text(a, "%s", manager_name(m, name));
+	return admin_text(a, "%s", manager_name(m, name));
 }
 
-static char *endpoint_text(struct admin *a, const struct addr *addr, uint16_t port)
+char *admin_endpoint_text(struct admin *a, const struct addr *addr, uint16_t port)
 {
 	char buf[ENDPOINT_STRLEN];
 
-	return text(a, "%s", endpoint_print(addr, port, buf));
+	return admin_text(a, "%s", endpoint_print(addr, port, buf));
 }
 
-static char *proto_text(struct admin *a, uint8_t proto)
+char *admin_proto_text(struct admin *a, uint8_t proto)
 {
 	char buf[8];
 
-	return text(a, "%s", proto_name(proto, buf));
+	return admin_text(a, "%s", proto_name(proto, buf));
 }
 
-static uint32_t seconds_left(uint64_t expires_ms, uint64_t now_ms)
+uint32_t admin_seconds_left(uint64_t expires_ms, uint64_t now_ms)
 {
 	return expires_ms > now_ms ? (uint32_t)((expires_ms - now_ms + 999) / 1000) : 0;
 }
 
-/* Ranks below all others have no number of 32 bits. */
-static uint32_t rank_number(affinity_rank rank)
+uint32_t admin_rank_number(affinity_rank rank)
 {
 	return rank > UINT32_MAX ? UINT32_MAX : (uint32_t)rank;
 }
 
-static char *actions_text(struct admin *a, const struct affinity *affinity)
+char *admin_actions_text(struct admin *a, const struct affinity *affinity)
 {
 	char buf[512];
 
 	affinity_describe(affinity, buf, sizeof(buf));
-	return text(a, "%s", buf);
+	return admin_text(a, "%s", buf);
+}
+
+char *admin_key_text(struct admin *a, const struct flow_key *k)
+{
+	char buf[FLOW_KEY_STRLEN];
+
+	return admin_text(a, "%s", flow_key_print(k, buf));
 }
 
 /* Bits of a contiguous mask, or -1. */
@@ -197,8 +197,7 @@ static void print_range(FILE *out, uint8_t family, const struct wire_range *g)
 		fprintf(out, ", %s-%s", addr_print(&low, one), addr_print(&high, other));
 }
 
-/* "10.0.0.0/8, 10.0.0.1-10.0.0.9, port 1024-2047": one side of a wildcard with its ranges. */
-static char *side_text(struct admin *a, const struct wildcard *w, bool source)
+char *admin_side_text(struct admin *a, const struct wildcard *w, bool source)
 {
 	const struct wire_wildcard *m = &w->match;
 	uint8_t addresses = source ? WIRE_RANGE_SRC : WIRE_RANGE_DST;
@@ -228,7 +227,7 @@ static char *advertise_text(struct admin *a, const struct wildcard *w)
 	for (int i = 0; i < w->advertise_count; i++)
 		used += (size_t)snprintf(all + used, sizeof(all) - used, "%s%s", i > 0 ? ", " : "",
 					 admin_prefix(&w->advertise[i].addr, w->advertise[i].plen, one));
-	return text(a, "%s", all);
+	return admin_text(a, "%s", all);
 }
 
 /* ---- the agent itself ---- */
@@ -236,16 +235,16 @@ static char *advertise_text(struct admin *a, const struct wildcard *w)
 static void show_agents(struct admin *a, const struct admin_view *v)
 {
 	const uint64_t *counters = engine_counters(v->engine);
-	Turnout__AgentRow *r = ROW(a, AgentRow);
+	Turnout__AgentRow *r = ADMIN_ROW(a, AgentRow);
 
 	if (r == NULL)
 		return;
 	turnout__agent_row__init(r);
-	r->name = text(a, "%s", v->name);
-	r->identity = text(a, "0x%" PRIx64, v->identity);
-	r->address = endpoint_text(a, &v->addr, v->port);
-	r->state = text(a, "self");
-	r->datapath = text(a, "afpacket");
+	r->name = admin_text(a, "%s", v->name);
+	r->identity = admin_text(a, "0x%" PRIx64, v->identity);
+	r->address = admin_endpoint_text(a, &v->addr, v->port);
+	r->state = admin_text(a, "self");
+	r->datapath = admin_text(a, "afpacket");
 	r->punts = counters[ENGINE_MATCHES];
 	r->fixed = fixtab_count(engine_fixed(v->engine));
 }
@@ -257,10 +256,10 @@ static Turnout__VersionRow *version_row(struct admin *a, const struct admin_view
 	if (r == NULL)
 		return NULL;
 	turnout__version_row__init(r);
-	r->program = text(a, "fad");
-	r->version = text(a, "%s", TURNOUT_VERSION);
-	r->identity = text(a, "0x%" PRIx64, v->identity);
-	r->incarnation = text(a, "0x%" PRIx64, v->incarnation);
+	r->program = admin_text(a, "fad");
+	r->version = admin_text(a, "%s", TURNOUT_VERSION);
+	r->identity = admin_text(a, "0x%" PRIx64, v->identity);
+	r->incarnation = admin_text(a, "0x%" PRIx64, v->incarnation);
 	r->uptime_s = (v->now_ms - v->started_ms) / 1000;
 	return r;
 }
@@ -269,15 +268,15 @@ static void show_interfaces(struct admin *a, const struct admin_view *v)
 {
 	for (size_t i = 0; i < v->interface_count; i++) {
 		const struct admin_interface *from = &v->interfaces[i];
-		Turnout__InterfaceRow *r = ROW(a, InterfaceRow);
+		Turnout__InterfaceRow *r = ADMIN_ROW(a, InterfaceRow);
 
 		if (r == NULL)
 			return;
 		turnout__interface_row__init(r);
-		r->name = text(a, "%s", from->name);
+		r->name = admin_text(a, "%s", from->name);
 		r->index = from->ifindex;
-		r->datapath = text(a, "afpacket");
-		r->state = text(a, "%s", from->state);
+		r->datapath = admin_text(a, "afpacket");
+		r->state = admin_text(a, "%s", from->state);
 		r->punted = from->punted;
 		r->passed = from->passed;
 	}
@@ -285,36 +284,28 @@ static void show_interfaces(struct admin *a, const struct admin_view *v)
 
 /* ---- managers ---- */
 
-static uint64_t longest_ttl_ms(const struct engine *e, const struct manager *m)
+static bool manager_silent(const struct admin_view *v, const struct manager *m)
 {
 	uint32_t longest = 0;
 
-	for (const struct wildcard *w = wildtab_first(engine_wildcards(e)); w != NULL; w = w->next)
+	for (const struct wildcard *w = wildtab_first(engine_wildcards(v->engine)); w != NULL; w = w->next)
 		if (w->a.manager == m && w->a.ttl_s > longest)
 			longest = w->a.ttl_s;
-	return (uint64_t)longest * 1000;
-}
-
-static bool manager_silent(const struct admin_view *v, const struct manager *m)
-{
-	uint64_t ttl_ms = longest_ttl_ms(v->engine, m);
-	uint64_t patience = ttl_ms > 0 ? ttl_ms / 10 * SILENT_TTL_TENTHS : SILENT_MS;
-
-	return v->now_ms - m->heard_ms > patience;
+	return manager_is_silent(m, longest, v->now_ms);
 }
 
 static void show_managers(struct admin *a, const struct admin_view *v)
 {
 	for (const struct manager *m = engine_managers(v->engine); m != NULL; m = m->hh.next) {
-		Turnout__ManagerRow *r = ROW(a, ManagerRow);
+		Turnout__ManagerRow *r = ADMIN_ROW(a, ManagerRow);
 
 		if (r == NULL)
 			return;
 		turnout__manager_row__init(r);
-		r->name = manager_text(a, m);
-		r->identity = text(a, "0x%" PRIx64, m->peer.identity);
-		r->address = endpoint_text(a, &m->peer.addr, m->peer.port);
-		r->state = text(a, "%s", manager_silent(v, m) ? "silent" : "known");
+		r->name = admin_manager_text(a, m);
+		r->identity = admin_text(a, "0x%" PRIx64, m->peer.identity);
+		r->address = admin_endpoint_text(a, &m->peer.addr, m->peer.port);
+		r->state = admin_text(a, "%s", manager_silent(v, m) ? "silent" : "known");
 		r->age_s = (uint32_t)((v->now_ms - m->heard_ms) / 1000);
 		r->wildcards = m->wildcards;
 		r->fixed = m->fixed;
@@ -325,23 +316,23 @@ static void show_managers(struct admin *a, const struct admin_view *v)
 
 static bool wildcard_row(struct admin *a, const struct admin_view *v, const struct wildcard *w)
 {
-	Turnout__WildcardRow *r = ROW(a, WildcardRow);
+	Turnout__WildcardRow *r = ADMIN_ROW(a, WildcardRow);
 
 	if (r == NULL)
 		return false;
 	turnout__wildcard_row__init(r);
-	r->manager = manager_text(a, w->a.manager);
-	r->protocol = proto_text(a, w->match.proto);
-	r->source = side_text(a, w, true);
-	r->destination = side_text(a, w, false);
+	r->manager = admin_manager_text(a, w->a.manager);
+	r->protocol = admin_proto_text(a, w->match.proto);
+	r->source = admin_side_text(a, w, true);
+	r->destination = admin_side_text(a, w, false);
 	r->sport = w->match.sport;
 	r->dport = w->match.dport;
-	r->precedence = rank_number(w->a.rank);
+	r->precedence = admin_rank_number(w->a.rank);
 	r->backup = w->a.backup;
-	r->actions = actions_text(a, &w->a);
+	r->actions = admin_actions_text(a, &w->a);
 	r->advertise = advertise_text(a, w);
 	r->ttl_s = w->a.ttl_s;
-	r->left_s = seconds_left(w->a.expires_ms, v->now_ms);
+	r->left_s = admin_seconds_left(w->a.expires_ms, v->now_ms);
 	r->packets = w->a.packets;
 	r->bytes = w->a.bytes;
 	r->flows = w->flows;
@@ -366,19 +357,19 @@ static uint64_t show_wildcards(struct admin *a, const struct admin_view *v, uint
 static bool affinity_row(struct admin *a, const struct admin_view *v, const struct flow *f, const struct fixed *x)
 {
 	struct addr src = addr_make(f->key.family, f->key.src), dst = addr_make(f->key.family, f->key.dst);
-	Turnout__AffinityRow *r = ROW(a, AffinityRow);
+	Turnout__AffinityRow *r = ADMIN_ROW(a, AffinityRow);
 
 	if (r == NULL)
 		return false;
 	turnout__affinity_row__init(r);
-	r->manager = manager_text(a, x->a.manager);
-	r->protocol = proto_text(a, f->key.proto);
-	r->source = endpoint_text(a, &src, f->key.sport);
-	r->destination = endpoint_text(a, &dst, f->key.dport);
-	r->actions = actions_text(a, &x->a);
-	r->precedence = rank_number(x->a.rank);
+	r->manager = admin_manager_text(a, x->a.manager);
+	r->protocol = admin_proto_text(a, f->key.proto);
+	r->source = admin_endpoint_text(a, &src, f->key.sport);
+	r->destination = admin_endpoint_text(a, &dst, f->key.dport);
+	r->actions = admin_actions_text(a, &x->a);
+	r->precedence = admin_rank_number(x->a.rank);
 	r->ttl_s = x->a.ttl_s;
-	r->left_s = seconds_left(x->a.expires_ms, v->now_ms);
+	r->left_s = admin_seconds_left(x->a.expires_ms, v->now_ms);
 	r->packets = x->a.packets;
 	r->bytes = x->a.bytes;
 	return true;
@@ -408,7 +399,17 @@ static void leave_bookmark(struct admin *a, uint64_t cursor, const struct flow *
 	a->next_bookmark = (a->next_bookmark + 1) % BOOKMARKS;
 }
 
-static uint64_t show_affinities(struct admin *a, const struct admin_view *v, uint64_t cursor, size_t limit)
+static bool affinity_rows(struct admin *a, const struct admin_view *v, const struct flow *f)
+{
+	for (const struct fixed *x = f->fixed; x != NULL; x = x->next_in_flow)
+		if (!affinity_row(a, v, f, x))
+			return false;
+	return true;
+}
+
+/* `give` makes the rows of one flow. */
+static uint64_t show_by_flow(struct admin *a, const struct admin_view *v, uint64_t cursor, size_t limit,
+			     bool (*give)(struct admin *a, const struct admin_view *v, const struct flow *f))
 {
 	const struct fixtab *t = engine_fixed(v->engine);
 	const struct flow *last = NULL;
@@ -416,9 +417,8 @@ static uint64_t show_affinities(struct admin *a, const struct admin_view *v, uin
 
 	/* Whole flows, so a page may be a few rows longer. */
 	for (; f != NULL && a->count < limit; f = fixtab_next(t, f)) {
-		for (const struct fixed *x = f->fixed; x != NULL; x = x->next_in_flow)
-			if (!affinity_row(a, v, f, x))
-				return 0;
+		if (!give(a, v, f))
+			return 0;
 		last = f;
 		cursor++;
 	}
@@ -433,7 +433,7 @@ static uint64_t show_affinities(struct admin *a, const struct admin_view *v, uin
 static void counter(struct admin *a, const char *group, const char *name, uint64_t value, const char *help)
 {
 	const struct counter_desc d = {group, name, help};
-	Turnout__CounterRow *r = ROW(a, CounterRow);
+	Turnout__CounterRow *r = ADMIN_ROW(a, CounterRow);
 
 	if (r != NULL)
 		counter_row(&d, value, r);
@@ -473,6 +473,8 @@ static void classifier_counter_rows(struct admin *a, const struct admin_view *v)
 		[CLASSIFIER_DROPPED_UNMATCHED] = {"drops", "interface-unmatched",
 						  "matched nothing, and the interface says drop"},
 		[CLASSIFIER_STALE] = {"classifier", "stale", "passed because the agent gave no sign of life"},
+		[CLASSIFIER_FALLBACK] = {"classifier", "fallback", "sent to the fallback, for the same reason"},
+		[CLASSIFIER_DROPPED_LOOP] = {"drops", "fallback-loop", "the same, but it came from the fallback"},
 	};
 
 	for (size_t i = 0; v->classifier != NULL && i < CLASSIFIER_COUNTERS; i++)
@@ -500,6 +502,14 @@ static void message_counter_rows(struct admin *a, const struct admin_view *v)
 		counter(a, v->bus[i].group, v->bus[i].name, v->bus[i].value, v->bus[i].help);
 }
 
+static void tap_counter_rows(struct admin *a, const struct tap *t)
+{
+	if (t == NULL)
+		return;
+	counter(a, "capture", "published", tap_published(t), "packets shown to turnoutctl capture");
+	counter(a, "capture", "skipped", tap_skipped(t), "not shown to it, for there were too many a second");
+}
+
 /* FIX-4. */
 static uint64_t show_forwards(struct admin *a, const struct admin_view *v, uint64_t cursor, size_t limit)
 {
@@ -514,8 +524,8 @@ static uint64_t show_forwards(struct admin *a, const struct admin_view *v, uint6
 		if (a->count >= limit)
 			return i - 1;
 		addr_print(&s->addr, addr);
-		counter(a, "forward-packets", text(a, "%s", addr), s->packets, "to this forward address");
-		counter(a, "forward-bytes", text(a, "%s", addr), s->bytes, "to this forward address");
+		counter(a, "forward-packets", admin_text(a, "%s", addr), s->packets, "to this forward address");
+		counter(a, "forward-bytes", admin_text(a, "%s", addr), s->bytes, "to this forward address");
 	}
 	return 0;
 }
@@ -531,6 +541,7 @@ static uint64_t show_counters(struct admin *a, const struct admin_view *v, uint6
 	engine_counter_rows(a, v);
 	classifier_counter_rows(a, v);
 	port_counter_rows(a, v->punt_port);
+	tap_counter_rows(a, v->tap);
 	message_counter_rows(a, v);
 	/* However small the limit: with an address, so that the listing gets on. */
 	next = show_forwards(a, v, 0, a->count + limit);
@@ -550,7 +561,9 @@ static Turnout__Advertised *advertised(struct admin *a, const struct admin_view 
 	if (all == NULL)
 		return NULL;
 	turnout__advertised__init(all);
-	all->version = version;
+	all->version = v->withdrawn != 0 ? v->withdrawn : version;
+	if (v->withdrawn != 0)
+		return all;
 	for (; p != NULL; p = p->hh.next) {
 		char *name;
 
@@ -560,7 +573,7 @@ static Turnout__Advertised *advertised(struct admin *a, const struct admin_view 
 			*next = i - 1;
 			break;
 		}
-		name = text(a, "%s", admin_prefix(&p->addr, p->plen, prefix));
+		name = admin_text(a, "%s", admin_prefix(&p->addr, p->plen, prefix));
 		if (!append(&a->rows, &a->count, &a->room, name)) {
 			a->failed = true;
 			break;
@@ -604,8 +617,16 @@ static const char *answer(struct admin *a, const struct admin_view *v, const Tur
 		GIVE(reply, a, wildcards, WildcardRow);
 		return NULL;
 	case TURNOUT__REQUEST__WHAT_SHOW_AFFINITIES:
-		reply->next = show_affinities(a, v, request->cursor, limit);
+		reply->next = show_by_flow(a, v, request->cursor, limit, affinity_rows);
 		GIVE(reply, a, affinities, AffinityRow);
+		return NULL;
+	case TURNOUT__REQUEST__WHAT_SHOW_FLOWS:
+		reply->next = show_by_flow(a, v, request->cursor, limit, admin_flow_row);
+		GIVE(reply, a, flows, FlowRow);
+		return NULL;
+	case TURNOUT__REQUEST__WHAT_TRACE:
+		admin_trace_rows(a, v);
+		GIVE(reply, a, trace, TraceRow);
 		return NULL;
 	case TURNOUT__REQUEST__WHAT_SHOW_COUNTERS:
 		reply->next = show_counters(a, v, request->cursor, limit);

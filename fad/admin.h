@@ -11,12 +11,15 @@
 
 #include "fad/engine.h"
 #include "fad/port_io.h"
+#include "fad/tap.h"
 #include "lib/endpoint_io.h"
 #include "proto/admin.pb-c.h"
 
 /* Rows a page, when the request gives no limit; and the most it may ask for. */
 #define ADMIN_PAGE     1000
 #define ADMIN_PAGE_MAX 10000
+
+struct admin_trace; /* fad/admin_trace.h */
 
 struct admin_interface {
 	const char *name;
@@ -41,6 +44,9 @@ struct admin_view {
 	size_t message_count;
 	const Turnout__CounterRow *bus;
 	size_t bus_count;
+	const struct tap *tap;           /* NULL: there is none */
+	const struct admin_trace *trace; /* of a trace request */
+	uint64_t withdrawn;              /* not 0: the agent is stopping, its set is empty and this the set's version */
 };
 
 struct admin; /* the rows of one reply, and where long listings were left */

@@ -291,6 +291,11 @@ START_TEST(test_ACT_3_advertised_set_has_a_version)
 	ck_assert_str_eq(q.reply->advertised->prefixes[0], "203.0.113.10/32");
 	ck_assert_uint_gt(q.reply->advertised->version, version);
 	ck_assert_uint_eq(q.reply->next, 0);
+	/* Stopping, it wants nothing any more, whatever managers still say. */
+	q.view.withdrawn = q.reply->advertised->version + 1;
+	ask(&q, ADVERTISED);
+	ck_assert_uint_eq(q.reply->advertised->n_prefixes, 0);
+	ck_assert_uint_eq(q.reply->advertised->version, q.view.withdrawn);
 	asked_free(&q);
 }
 END_TEST

@@ -12,11 +12,14 @@
 #include <net/if.h>
 
 #include "fad/admin.h"
+#include "fad/admin_trace.h"
 #include "fad/classifier_io.h"
 #include "fad/config.h"
 #include "fad/netlink_io.h"
 #include "fad/port_io.h"
+#include "fad/tap.h"
 #include "lib/bus.h"
+#include "lib/settings.h"
 
 #define AGENT_FORWARD_BUCKETS 1024
 
@@ -56,6 +59,16 @@ struct agent {
 	struct agent_forward *forwards[AGENT_FORWARD_BUCKETS];
 	sd_event_source *tick;
 	uint64_t ticks;
+
+	bool stopping;      /* told to end, agent_stop_io.c */
+	uint64_t withdrawn; /* then, unless routes are held: the version of the empty set */
+	sd_event_source *end;
+
+	struct tap *tap;        /* who looks on */
+	struct engine_tap look; /* what the engine has of it */
+	/* Of the reply being made. */
+	Turnout__CaptureLease lease;
+	struct settings settings;
 };
 
 /* agent_io.c */
@@ -76,6 +89,29 @@ void agent_take_over(struct agent *a);
 /* Own control endpoints and groups are never matched (FA-8). */
 void agent_protect_control(struct agent *a);
 void agent_forget_forwards(struct agent *a);
+
+/* agent_stop_io.c */
+/* Told to end: routes are withdrawn, or held (FA-6), and the loop ends when that was heard. */
+void agent_stop(void *ctx);
+/* Do routes stay, and so what the kernel has of us, for the next agent to take over? */
+bool agent_leaves(const struct agent *a);
+
+/* agent_tap_io.c */
+bool agent_tap_new(struct agent *a); /* false: out of memory */
+const char *agent_capture(struct agent *a, const Turnout__Capture *request, Turnout__Reply *reply);
+const char *agent_settings(struct agent *a, Turnout__Reply *reply);
+
+/* agent_notice_io.c: for whoever watches.  severity: "info", "warning", "error". */
+void agent_notice(struct agent *a, const char *severity, const char *kind, const char *subject, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
+void agent_engine_news(void *ctx, const struct engine_news *news);
+
+/*
+ * agent_trace_io.c: what would become of a packet.  NULL, or what is wrong with the question.  names: room for the
+ * names that *t refers to.
+ */
+const char *agent_trace(struct agent *a, const Turnout__Trace *request, struct admin_trace *t, char *names,
+			size_t size);
 
 /* agent_links_io.c */
 extern const struct netlink_handler agent_netlink_handler;

@@ -118,15 +118,21 @@ static bool out_send(void *ctx, const struct endpoint_peer *to, struct wire_msg 
 	return endpoint_send(((struct agent *)ctx)->endpoint, to, m);
 }
 
+/* The classifier is closed before the engine when an agent leaves its filters to the next one: they stay as they are.
+ */
 static bool out_shape(void *ctx, uint16_t number, const struct classifier_shape *shape)
 {
-	return classifier_shape(((struct agent *)ctx)->classifier, number, shape);
+	struct classifier *c = ((struct agent *)ctx)->classifier;
+
+	return c == NULL || classifier_shape(c, number, shape);
 }
 
 static bool out_key(void *ctx, const struct classifier_key *key, bool add)
 {
 	struct classifier *c = ((struct agent *)ctx)->classifier;
 
+	if (c == NULL)
+		return true;
 	return add ? classifier_wildcard_add(c, key) : classifier_wildcard_del(c, key);
 }
 
@@ -134,6 +140,8 @@ static bool out_flow(void *ctx, const struct flow_key *key, bool add)
 {
 	struct classifier *c = ((struct agent *)ctx)->classifier;
 
+	if (c == NULL)
+		return true;
 	return add ? classifier_fixed_add(c, key) : classifier_fixed_del(c, key);
 }
 
@@ -156,27 +164,33 @@ static void out_advertise(void *ctx, const struct addr *prefix, uint8_t plen, bo
 	struct agent *a = ctx;
 	char text[ADMIN_PREFIX_LEN];
 
+	if (a->classifier == NULL)
+		return;
 	if (add)
 		classifier_advertised_add(a->classifier, prefix, plen);
 	else
 		classifier_advertised_del(a->classifier, prefix, plen);
 	admin_prefix(prefix, plen, text);
 	log_info("%s is %s", text, add ? "advertised" : "withdrawn");
-	if (a->bus != NULL)
+	if (a->bus != NULL && !a->stopping)
 		publish_advertise(a, text, add);
 }
 
 static void out_manager(void *ctx, const struct endpoint_peer *peer, bool add)
 {
 	struct agent *a = ctx;
-	char text[ENDPOINT_STRLEN];
+	char text[ENDPOINT_STRLEN], identity[24];
 
+	if (a->classifier == NULL)
+		return;
 	if (add)
 		classifier_peer_add(a->classifier, &peer->addr, peer->port);
 	else
 		classifier_peer_del(a->classifier, &peer->addr, peer->port);
-	log_info("manager 0x%llx at %s: %s", (unsigned long long)peer->identity,
-		 endpoint_print(&peer->addr, peer->port, text), add ? "has affinities for us" : "forgotten");
+	endpoint_print(&peer->addr, peer->port, text);
+	snprintf(identity, sizeof(identity), "0x%llx", (unsigned long long)peer->identity);
+	log_info("manager %s at %s: %s", identity, text, add ? "has affinities for us" : "forgotten");
+	agent_notice(a, "info", "manager", identity, "at %s: %s", text, add ? "known" : "forgotten");
 }
 
 const struct engine_out agent_engine_out = {
@@ -187,6 +201,7 @@ const struct engine_out agent_engine_out = {
 	.flow = out_flow,
 	.advertise = out_advertise,
 	.manager = out_manager,
+	.news = agent_engine_news,
 };
 
 /* ---- messages ---- */
@@ -219,13 +234,12 @@ static void on_peer(void *ctx, const struct endpoint_peer *peer)
 	say_hello(ctx, peer);
 }
 
-static void on_undecodable(void *ctx, const struct endpoint_peer *from, const struct wire_header *h,
+static void on_undecodable(void *ctx, const struct endpoint_peer *from, const struct wire_msg *m,
 			   const struct wire_diagnosis *why)
 {
 	struct agent *a = ctx;
 
-	(void)h;
-	engine_undecodable(a->engine, from, &why->unknown);
+	engine_undecodable(a->engine, from, m, &why->unknown);
 }
 
 static void on_batch_end(void *ctx)
@@ -251,14 +265,14 @@ static void on_packet(void *ctx, struct packet *p)
 	struct agent *a = ctx;
 
 	if (a->taking_over)
-		engine_untimely(a->engine);
+		engine_untimely(a->engine, p);
 	else
 		engine_packet(a->engine, p, daemon_now_ms());
 }
 
-static void on_bad_packet(void *ctx, enum packet_fault fault)
+static void on_bad_packet(void *ctx, enum packet_fault fault, const uint8_t *data, uint32_t len)
 {
-	engine_malformed(((struct agent *)ctx)->engine, fault);
+	engine_malformed(((struct agent *)ctx)->engine, fault, data, len);
 }
 
 const struct port_handler agent_port_handler = {
@@ -308,6 +322,8 @@ const char *agent_request(void *ctx, const Turnout__Request *request, Turnout__R
 	uint64_t classifier[CLASSIFIER_COUNTERS] = {0};
 	Turnout__CounterRow bus[BUS_COUNTERS];
 	struct port_counters port;
+	char names[CONFIG_MAX_INTERFACES * (IF_NAMESIZE + 4)];
+	struct admin_trace trace;
 	struct admin_view v = {
 		.engine = a->engine,
 		.now_ms = daemon_now_ms(),
@@ -322,7 +338,24 @@ const char *agent_request(void *ctx, const Turnout__Request *request, Turnout__R
 		.punt_port = &port,
 		.messages = messages,
 		.bus = bus,
+		.withdrawn = a->withdrawn,
+		.tap = a->tap,
+		.trace = &trace,
 	};
+
+	if (request->what_case == TURNOUT__REQUEST__WHAT_CAPTURE)
+		return agent_capture(a, request->capture, reply);
+	if (request->what_case == TURNOUT__REQUEST__WHAT_SHOW_SETTINGS)
+		return agent_settings(a, reply);
+	if (request->what_case == TURNOUT__REQUEST__WHAT_TRACE) {
+		const char *wrong = agent_trace(a, request->trace, &trace, names, sizeof(names));
+
+		if (wrong != NULL)
+			return wrong;
+	}
+	/* What is held is not to be taken for what the next agent wants. */
+	if (request->what_case == TURNOUT__REQUEST__WHAT_ADVERTISED && a->stopping && agent_leaves(a))
+		return "stopping";
 
 	if (request->what_case == TURNOUT__REQUEST__WHAT_SHOW_INTERFACES) {
 		view_interfaces(a, interfaces);
@@ -350,7 +383,11 @@ static void publish_heartbeat(struct agent *a)
 	Turnout__Heartbeat beat = TURNOUT__HEARTBEAT__INIT;
 	Turnout__Event event = TURNOUT__EVENT__INIT;
 
+	if (a->stopping && agent_leaves(a))
+		return;
 	engine_adverts(a->engine, &beat.version);
+	if (a->withdrawn != 0)
+		beat.version = a->withdrawn;
 	event.what_case = TURNOUT__EVENT__WHAT_HEARTBEAT;
 	event.heartbeat = &beat;
 	bus_publish(a->bus, &event);
@@ -365,6 +402,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 	if (a->ticks % HEARTBEAT_TICKS == 0)
 		classifier_heartbeat(a->classifier);
 	engine_tick(a->engine, now_ms);
+	tap_tick(a->tap, now_ms);
 	if (a->ticks % BUS_TICKS == 0)
 		publish_heartbeat(a);
 	if (a->ticks % FORWARD_TICKS == 0 && now_ms > FORWARD_IDLE_MS)

@@ -49,8 +49,10 @@ static void appeared(struct agent *a, struct agent_interface *i, uint32_t ifinde
 	}
 	i->present = true;
 	i->ifindex = ifindex;
-	if (!i->attached && a->links_known && attach(a, i) == EXITCODE_OK)
+	if (!i->attached && a->links_known && attach(a, i) == EXITCODE_OK) {
 		log_info("interface %s is there (index %u): attached", i->name, ifindex);
+		agent_notice(a, "info", "interface", i->name, "is there (index %u): attached", ifindex);
+	}
 }
 
 static void disappeared(struct agent *a, struct agent_interface *i)
@@ -61,6 +63,7 @@ static void disappeared(struct agent *a, struct agent_interface *i)
 	if (i->attached)
 		classifier_detach(a->classifier, i->ifindex);
 	i->present = i->up = i->attached = false;
+	agent_notice(a, "warning", "interface", i->name, "is gone; it is attached again when it comes back");
 	log_warning("interface %s is gone; it is attached again when it comes back", i->name);
 }
 
@@ -79,6 +82,8 @@ static void on_link(void *ctx, const char *name, uint32_t ifindex, bool present,
 			continue;
 		}
 		i->ethernet = ethernet;
+		if (i->present && i->up != up && a->links_known)
+			agent_notice(a, up ? "info" : "warning", "interface", i->name, up ? "up" : "down");
 		i->up = up;
 		appeared(a, i, ifindex);
 	}
@@ -135,8 +140,10 @@ void agent_links_retry(struct agent *a)
 	for (size_t k = 0; k < a->interface_count; k++) {
 		struct agent_interface *i = &a->interfaces[k];
 
-		if (i->present && !i->attached && i->ethernet && attach(a, i) == EXITCODE_OK)
+		if (i->present && !i->attached && i->ethernet && attach(a, i) == EXITCODE_OK) {
 			log_info("interface %s: attached", i->name);
+			agent_notice(a, "info", "interface", i->name, "attached");
+		}
 	}
 }
 

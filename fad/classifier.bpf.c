@@ -131,10 +131,13 @@ static __always_inline int pass(struct classifier_interface *interface, uint32_t
 	return PASS;
 }
 
-static __always_inline bool is_stale(void)
+/* For how long the agent has given no sign of life; 0: it lives. */
+static __always_inline uint64_t silence(void)
 {
 	/* The heartbeat may be a moment ahead: it was written by another CPU. */
-	return (__s64)(bpf_ktime_get_ns() - settings.heartbeat_ns) > (__s64)CLASSIFIER_STALE_NS;
+	__s64 age = (__s64)(bpf_ktime_get_ns() - settings.heartbeat_ns);
+
+	return age > (__s64)CLASSIFIER_STALE_NS ? (uint64_t)age : 0;
 }
 
 /* ---- parsing ---- */
@@ -358,39 +361,7 @@ static __always_inline int punt(struct __sk_buff *skb, struct classifier_interfa
 	return (int)bpf_redirect(settings.port_ifindex, 0);
 }
 
-SEC("tc") int classify(struct __sk_buff *skb)
-{
-	struct view v __attribute__((aligned(8))) = {};
-	uint32_t ifindex = skb->ifindex;
-	struct classifier_interface *interface = bpf_map_lookup_elem(&interfaces, &ifindex);
-	uint32_t verdict;
-
-	count(CLASSIFIER_SEEN);
-	if (is_stale())
-		return pass(interface, CLASSIFIER_STALE);
-	if (!parse(skb, &v))
-		return pass(interface, CLASSIFIER_PASSED);
-	/* Somebody else's frame, seen in promiscuous mode, is not ours to take. */
-	if (skb->pkt_type != PACKET_HOST || is_local_scope(&v))
-		return pass(interface, CLASSIFIER_PROTECTED);
-	v.key.shape = CLASSIFIER_FIXED_SHAPE;
-	verdict = judge(&v.key, interface);
-	if (verdict == CLASSIFIER_PASSED)
-		return pass(interface, verdict);
-	/* Asked only now, so that it costs nothing where nothing matches. */
-	if (is_protected(&v.key)) {
-		/* Only unicast gets here: what is of local scope could not be delivered from another interface. */
-		if (!settings.permit_protected || !is_covered(&v.key, CLASSIFIER_SHAPE_PROTECTED))
-			return pass(interface, CLASSIFIER_PROTECTED);
-		verdict = CLASSIFIER_PUNTED_WILDCARD;
-	}
-	if (verdict == CLASSIFIER_PUNTED_FIXED || verdict == CLASSIFIER_PUNTED_WILDCARD)
-		return punt(skb, interface, verdict);
-	count(verdict);
-	return TC_ACT_SHOT;
-}
-
-/* ---- from the agent ---- */
+/* ---- to a next hop ---- */
 
 /* What the FIB is asked about, out of the packet's header.  False: no IP header. */
 static __always_inline bool describe(struct __sk_buff *skb, const struct classifier_address *hop,
@@ -455,32 +426,133 @@ static __always_inline int drop(uint32_t which)
 	return TC_ACT_SHOT;
 }
 
+/* Ask the kernel's FIB about the next hop.  CLASSIFIER_FORWARDED, or what the packet is dropped for;
+ * CLASSIFIER_PASSED: the kernel, routing it by its destination, finds that its time is up and says so to the sender. */
+static __always_inline uint32_t find_way(struct __sk_buff *skb, const struct classifier_address *hop,
+					 struct bpf_fib_lookup *fib, uint8_t *ttl)
+{
+	long found;
+
+	if (!describe(skb, hop, fib, ttl))
+		return CLASSIFIER_DROPPED_FRAME;
+	if (*ttl <= 1)
+		return CLASSIFIER_PASSED;
+	found = bpf_fib_lookup(skb, fib, sizeof(*fib), 0);
+	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		return CLASSIFIER_DROPPED_TOO_BIG;
+	/* No neighbour yet is fine: sending to one is what resolves it.  IPv6 over an IPv4 neighbour is not. */
+	if ((found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH) ||
+	    (fib->family == AF_INET && skb->protocol != bpf_htons(ETH_P_IP)))
+		return CLASSIFIER_DROPPED_NO_ROUTE;
+	return is_too_big(skb, fib->ifindex) ? CLASSIFIER_DROPPED_TOO_BIG : CLASSIFIER_FORWARDED;
+}
+
+static __always_inline int send(struct __sk_buff *skb, const struct bpf_fib_lookup *fib, uint8_t ttl)
+{
+	struct bpf_redir_neigh neighbour = {};
+
+	decrement_ttl(skb, ttl);
+	neighbour.nh_family = fib->family;
+	__builtin_memcpy(neighbour.ipv6_nh, fib->ipv6_dst, 16);
+	return (int)bpf_redirect_neigh(fib->ifindex, &neighbour, sizeof(neighbour), 0);
+}
+
+/* ---- without an agent ---- */
+
+/* Did the frame come from the neighbour that it would go to?  Then that one has no agent either. */
+static __always_inline bool is_from(struct __sk_buff *skb, const struct bpf_fib_lookup *fib)
+{
+	const uint8_t *neighbour = fib->dmac;
+	uint8_t mac[ETH_ALEN];
+	uint8_t differs = 0, any = 0;
+
+	if (skb->ifindex != fib->ifindex || bpf_skb_load_bytes(skb, ETH_ALEN, mac, sizeof(mac)) < 0)
+		return false;
+	for (int i = 0; i < ETH_ALEN; i++) {
+		differs |= mac[i] ^ neighbour[i];
+		any |= neighbour[i]; /* zero: not resolved yet */
+	}
+	return any && !differs;
+}
+
+/* The agent is dead.  What it would have seen goes to the next one, if the operator named one, and for as long
+ * as he allows what the dead one left here to mean anything; all else is the kernel's to route. */
+static __always_inline int without_agent(struct __sk_buff *skb, struct classifier_interface *interface, uint64_t silent)
+{
+	struct view v __attribute__((aligned(8))) = {};
+	const struct classifier_address *hop;
+	struct bpf_fib_lookup fib = {};
+	uint8_t ttl = 0;
+	uint32_t way;
+
+	if (silent > settings.fallback_ns || !parse(skb, &v) || skb->pkt_type != PACKET_HOST || is_local_scope(&v))
+		return pass(interface, CLASSIFIER_STALE);
+	hop = v.key.family == 4 ? &settings.fallback[0] : &settings.fallback[1];
+	v.key.shape = CLASSIFIER_FIXED_SHAPE;
+	if (hop->family == 0 || (!bpf_map_lookup_elem(&fixed, &v.key) && !is_covered(&v.key, 0)))
+		return pass(interface, CLASSIFIER_STALE);
+	/* Whatever is permitted: without an agent the router itself is to be reached. */
+	if (is_protected(&v.key))
+		return pass(interface, CLASSIFIER_PROTECTED);
+	way = find_way(skb, hop, &fib, &ttl);
+	if (way == CLASSIFIER_PASSED)
+		return pass(interface, CLASSIFIER_STALE);
+	if (way != CLASSIFIER_FORWARDED)
+		return drop(way);
+	if (is_from(skb, &fib))
+		return drop(CLASSIFIER_DROPPED_LOOP);
+	count(CLASSIFIER_FALLBACK);
+	return send(skb, &fib, ttl);
+}
+
+/* ---- the programs ---- */
+
+SEC("tc") int classify(struct __sk_buff *skb)
+{
+	struct view v __attribute__((aligned(8))) = {};
+	uint32_t ifindex = skb->ifindex;
+	struct classifier_interface *interface = bpf_map_lookup_elem(&interfaces, &ifindex);
+	uint64_t silent = silence();
+	uint32_t verdict;
+
+	count(CLASSIFIER_SEEN);
+	if (silent > 0)
+		return without_agent(skb, interface, silent);
+	if (!parse(skb, &v))
+		return pass(interface, CLASSIFIER_PASSED);
+	/* Somebody else's frame, seen in promiscuous mode, is not ours to take. */
+	if (skb->pkt_type != PACKET_HOST || is_local_scope(&v))
+		return pass(interface, CLASSIFIER_PROTECTED);
+	v.key.shape = CLASSIFIER_FIXED_SHAPE;
+	verdict = judge(&v.key, interface);
+	if (verdict == CLASSIFIER_PASSED)
+		return pass(interface, verdict);
+	/* Asked only now, so that it costs nothing where nothing matches. */
+	if (is_protected(&v.key)) {
+		/* Only unicast gets here: what is of local scope could not be delivered from another interface. */
+		if (!settings.permit_protected || !is_covered(&v.key, CLASSIFIER_SHAPE_PROTECTED))
+			return pass(interface, CLASSIFIER_PROTECTED);
+		verdict = CLASSIFIER_PUNTED_WILDCARD;
+	}
+	if (verdict == CLASSIFIER_PUNTED_FIXED || verdict == CLASSIFIER_PUNTED_WILDCARD)
+		return punt(skb, interface, verdict);
+	count(verdict);
+	return TC_ACT_SHOT;
+}
+
+/* From the agent. */
 static __always_inline int forward(struct __sk_buff *skb, const struct classifier_address *hop)
 {
 	struct bpf_fib_lookup fib = {};
-	struct bpf_redir_neigh neighbour = {};
 	uint8_t ttl = 0;
-	long found;
+	uint32_t way = find_way(skb, hop, &fib, &ttl);
 
-	if (!describe(skb, hop, &fib, &ttl))
-		return drop(CLASSIFIER_DROPPED_FRAME);
-	/* The kernel, routing it by its destination, finds that its time is up and says so to the sender. */
-	if (ttl <= 1)
+	if (way == CLASSIFIER_PASSED)
 		return TC_ACT_OK;
-	found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
-	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
-		return drop(CLASSIFIER_DROPPED_TOO_BIG);
-	/* No neighbour yet is fine: sending to one is what resolves it.  IPv6 over an IPv4 neighbour is not. */
-	if ((found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH) ||
-	    (fib.family == AF_INET && skb->protocol != bpf_htons(ETH_P_IP)))
-		return drop(CLASSIFIER_DROPPED_NO_ROUTE);
-	if (is_too_big(skb, fib.ifindex))
-		return drop(CLASSIFIER_DROPPED_TOO_BIG);
-	decrement_ttl(skb, ttl);
-	neighbour.nh_family = fib.family;
-	__builtin_memcpy(neighbour.ipv6_nh, fib.ipv6_dst, 16);
+	if (way != CLASSIFIER_FORWARDED)
+		return drop(way);
 	count(CLASSIFIER_FORWARDED);
-	return (int)bpf_redirect_neigh(fib.ifindex, &neighbour, sizeof(neighbour), 0);
+	return send(skb, &fib, ttl);
 }
 
 SEC("tc") int forwarder(struct __sk_buff *skb)

@@ -72,18 +72,21 @@ struct classifier_interface {
 /* Shared memory, written by fad while the program runs. */
 struct classifier_settings {
 	uint64_t heartbeat_ns; /* CLOCK_MONOTONIC */
+	uint64_t fallback_ns;  /* a heartbeat older than this: not even the fallback serves */
 	uint32_t port_ifindex;
 	uint32_t permit_protected;
 	/* Numbers of the shapes in use, IPv4 then IPv6. */
 	uint32_t shape_count[2];
 	uint8_t shape_order[2][CLASSIFIER_MAX_SHAPES];
 	struct classifier_shape shapes[CLASSIFIER_MAX_SHAPES];
+	/* Where what would be punted goes while there is no agent, IPv4 then IPv6; family 0: nowhere. */
+	struct classifier_address fallback[2];
 };
 
 _Static_assert(sizeof(struct classifier_shape) == 40, "shape");
 _Static_assert(sizeof(struct classifier_key) == 40, "key");
 _Static_assert(sizeof(struct classifier_address) == 20, "address");
-_Static_assert(sizeof(struct classifier_settings) == 24 + 2 * 64 + 40 * 64, "settings");
+_Static_assert(sizeof(struct classifier_settings) == 32 + 2 * 64 + 40 * 64 + 2 * 20, "settings");
 
 enum classifier_counter {
 	CLASSIFIER_SEEN,
@@ -98,6 +101,8 @@ enum classifier_counter {
 	CLASSIFIER_DROPPED_TOO_BIG,    /* beyond the MTU towards that next hop */
 	CLASSIFIER_DROPPED_NO_ROUTE,   /* no route to that next hop */
 	CLASSIFIER_DROPPED_FRAME,      /* at the port, a frame that is none of ours */
+	CLASSIFIER_FALLBACK,           /* no sign of life of the agent: sent to the next one */
+	CLASSIFIER_DROPPED_LOOP,       /* the same, but it came from that one */
 	CLASSIFIER_COUNTERS,
 };
 

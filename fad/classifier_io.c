@@ -267,6 +267,14 @@ void classifier_detach(struct classifier *c, uint32_t ifindex)
 
 /* ---- shared memory ---- */
 
+static struct classifier_address address_key(const struct addr *a, uint16_t port)
+{
+	struct classifier_address k = {.family = a->family, .port = port};
+
+	memcpy(k.addr, a->b, sizeof(k.addr));
+	return k;
+}
+
 static uint64_t monotonic_ns(void)
 {
 	struct timespec now;
@@ -283,6 +291,12 @@ void classifier_heartbeat(struct classifier *c)
 void classifier_permit_protected(struct classifier *c, bool permit)
 {
 	__atomic_store_n(&c->settings->permit_protected, permit, __ATOMIC_RELAXED);
+}
+
+void classifier_fallback(struct classifier *c, const struct addr *next_hop, uint32_t for_ms)
+{
+	c->settings->fallback[next_hop->family == 6] = address_key(next_hop, 0);
+	__atomic_store_n(&c->settings->fallback_ns, (uint64_t)for_ms * 1000000, __ATOMIC_RELEASE);
 }
 
 /* Take a number out of its list.  The program may look meanwhile: it may see one shape twice, but misses none. */
@@ -411,14 +425,6 @@ bool classifier_advertised_del(struct classifier *c, const struct addr *a, uint8
 	return advertised(c, a, plen, false);
 }
 
-static struct classifier_address address_key(const struct addr *a, uint16_t port)
-{
-	struct classifier_address k = {.family = a->family, .port = port};
-
-	memcpy(k.addr, a->b, sizeof(k.addr));
-	return k;
-}
-
 bool classifier_own_add(struct classifier *c, const struct addr *a)
 {
 	struct classifier_address k = address_key(a, 0);
@@ -431,6 +437,27 @@ bool classifier_own_del(struct classifier *c, const struct addr *a)
 	struct classifier_address k = address_key(a, 0);
 
 	return map_del(c, c->skel->maps.own, &k);
+}
+
+static bool listed(const struct bpf_map *map, const struct classifier_address *key)
+{
+	uint32_t value;
+
+	return bpf_map_lookup_elem(bpf_map__fd(map), key, &value) == 0;
+}
+
+bool classifier_is_own(struct classifier *c, const struct addr *a)
+{
+	struct classifier_address k = address_key(a, 0);
+
+	return listed(c->skel->maps.own, &k);
+}
+
+bool classifier_is_peer(struct classifier *c, const struct addr *a, uint16_t port)
+{
+	struct classifier_address k = address_key(a, port);
+
+	return listed(c->skel->maps.peers, &k);
 }
 
 static struct peer *peer_find(struct classifier *c, const struct classifier_address *key)
@@ -556,20 +583,27 @@ void classifier_forward_put(struct classifier *c, uint32_t index)
 
 /* ---- counters ---- */
 
+static uint64_t sum_counter(const struct classifier *c, int map, uint32_t which, uint64_t *room)
+{
+	uint64_t sum = 0;
+
+	if (bpf_map_lookup_elem(map, &which, room) < 0)
+		return 0;
+	for (int cpu = 0; cpu < c->cpus; cpu++)
+		sum += room[cpu];
+	return sum;
+}
+
 void classifier_counters(struct classifier *c, uint64_t out[CLASSIFIER_COUNTERS])
 {
-	uint64_t *values = calloc((size_t)c->cpus, sizeof(*values));
+	uint64_t *room = calloc((size_t)c->cpus, sizeof(*room));
 
 	memset(out, 0, CLASSIFIER_COUNTERS * sizeof(*out));
-	if (!values)
+	if (!room)
 		return;
-	for (uint32_t i = 0; i < CLASSIFIER_COUNTERS; i++) {
-		if (bpf_map_lookup_elem(bpf_map__fd(c->skel->maps.counters), &i, values) < 0)
-			continue;
-		for (int cpu = 0; cpu < c->cpus; cpu++)
-			out[i] += values[cpu];
-	}
-	free(values);
+	for (uint32_t i = 0; i < CLASSIFIER_COUNTERS; i++)
+		out[i] = sum_counter(c, bpf_map__fd(c->skel->maps.counters), i, room);
+	free(room);
 }
 
 void classifier_interface_counters(struct classifier *c, uint32_t ifindex, uint64_t *punted, uint64_t *passed)

@@ -34,6 +34,12 @@ void classifier_detach(struct classifier *c, uint32_t ifindex);
 /* Attach the forwarder at the ingress of the punt port's kernel end. */
 int classifier_attach_port(struct classifier *c, uint32_t kernel_ifindex);
 
+/*
+ * ARCH-3: when the agent is dead, what would have come up to it goes to this next hop instead, the neighbour by another
+ * router with an agent: as soon as the heartbeat is stale, until it is for_ms old.  One for each family.
+ */
+void classifier_fallback(struct classifier *c, const struct addr *next_hop, uint32_t for_ms);
+
 /* Every 100 ms, and at start: the agent lives. */
 void classifier_heartbeat(struct classifier *c);
 
@@ -53,6 +59,9 @@ bool classifier_own_add(struct classifier *c, const struct addr *a);
 bool classifier_own_del(struct classifier *c, const struct addr *a);
 bool classifier_peer_add(struct classifier *c, const struct addr *a, uint16_t port);
 bool classifier_peer_del(struct classifier *c, const struct addr *a, uint16_t port);
+/* Is it listed there?  For who asks, not for packets. */
+bool classifier_is_own(struct classifier *c, const struct addr *a);
+bool classifier_is_peer(struct classifier *c, const struct addr *a, uint16_t port);
 /* Honour wildcards over protected packets too (the operator's permission and an explicit flag). */
 void classifier_permit_protected(struct classifier *c, bool permit);
 

@@ -8,6 +8,7 @@
 #include <check.h>
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -495,6 +496,142 @@ START_TEST(test_FA_6_stale_heartbeat_passes_everything)
 }
 END_TEST
 
+static void make_stale(struct fixture *f)
+{
+	const struct timespec pause = {.tv_sec = 1, .tv_nsec = 100000000};
+
+	classifier_heartbeat(f->c);
+	nanosleep(&pause, NULL);
+}
+
+/* A link with a neighbour of known MAC address, and addresses of both families. */
+static void add_neighbour(void)
+{
+	netns_run("ip link add w0 address 02:00:00:00:00:01 type veth peer name w1");
+	netns_run("ip addr add 10.9.0.1/24 dev w0");
+	netns_run("ip addr add fd09::1/64 dev w0 nodad");
+	netns_run("ip link set w0 up");
+	netns_run("ip link set w1 up");
+	netns_run("ip neigh replace 10.9.0.3 lladdr 02:00:00:00:00:09 dev w0 nud permanent");
+	netns_run("ip neigh replace fd09::3 lladdr 02:00:00:00:00:09 dev w0 nud permanent");
+}
+
+/* One frame through the program at lo, as if it had come in at this interface; its verdict. */
+static int run_from(struct fixture *f, uint32_t ifindex, uint8_t frame[FRAME], const char *src, const char *dst,
+		    uint8_t ttl)
+{
+	const struct netns_packet d = {src, dst, IPPROTO_TCP, 40000, 80, .ttl = ttl};
+	struct __sk_buff skb = {.ifindex = ifindex};
+	size_t len = netns_build(&d, frame + ETH_HLEN);
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = (uint32_t)(ETH_HLEN + len),
+		    .data_out = frame, .data_size_out = FRAME, .ctx_in = &skb, .ctx_size_in = sizeof(skb), .repeat = 1);
+
+	memcpy(frame, ifindex == LO ? (const uint8_t[6]){0} : (const uint8_t[]){2, 0, 0, 0, 0, 1}, 6); /* its own */
+	frame[12] = strchr(dst, ':') ? 0x86 : 0x08;
+	frame[13] = strchr(dst, ':') ? 0xdd : 0x00;
+	ck_assert_int_eq(bpf_prog_test_run_opts(f->classify, &opts), 0);
+	return (int)opts.retval;
+}
+
+static uint64_t counter_of(struct fixture *f, enum classifier_counter which)
+{
+	uint64_t counters[CLASSIFIER_COUNTERS];
+
+	classifier_counters(f->c, counters);
+	return counters[which];
+}
+
+/* What would have been punted goes to the next agent, a hop nearer to its end. */
+START_TEST(test_ARCH_3_a_dead_agents_packets_go_to_the_fallback)
+{
+	struct fixture f = begin(true);
+	struct flow_key k = key_of("192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	struct addr hop4 = netns_addr("10.9.0.3"), hop6 = netns_addr("fd09::3"), own = netns_addr("10.9.0.1");
+	const struct classifier_key six = {.family = 6};
+	uint8_t frame[FRAME] = {0};
+
+	add_neighbour();
+	ck_assert(classifier_fixed_add(f.c, &k));
+	add_shape(&f, 1, (struct classifier_shape){.family = 6}, &six);
+	ck_assert(classifier_own_add(f.c, &own));
+	classifier_fallback(f.c, &hop4, 60000);
+	EXPECT(f, CLASSIFIER_PUNTED_FIXED, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80); /* it lives */
+	make_stale(&f);
+	ck_assert_int_eq(run_from(&f, LO, frame, "192.0.2.1", "203.0.113.10", 64), TC_ACT_REDIRECT);
+	ck_assert_uint_eq(frame[ETH_HLEN + 8], 63);
+	ck_assert_uint_eq(checksum_fold(checksum_add(0, frame + ETH_HLEN, 20)), 0xffff);
+	ck_assert_uint_eq(counter_of(&f, CLASSIFIER_FALLBACK), 1);
+	/* Neither what matches nothing, nor what has no next hop of its family, nor what is at its end here. */
+	EXPECT(f, CLASSIFIER_STALE, "192.0.2.2", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	EXPECT(f, CLASSIFIER_STALE, "2001:db8::1", "2001:db8:113::10", IPPROTO_TCP, 40000, 80);
+	ck_assert_int_eq(run_from(&f, LO, frame, "192.0.2.1", "203.0.113.10", 1), TC_ACT_UNSPEC);
+	cover_everything(&f, 0);
+	EXPECT(f, CLASSIFIER_PROTECTED, "192.0.2.2", "10.9.0.1", IPPROTO_TCP, 40000, 22);
+	EXPECT(f, CLASSIFIER_STALE, "192.0.2.2", "224.0.0.5", 89);
+	ck_assert_uint_eq(counter_of(&f, CLASSIFIER_FALLBACK), 1);
+	classifier_fallback(f.c, &hop6, 60000);
+	ck_assert_int_eq(run_from(&f, LO, frame, "2001:db8::1", "2001:db8:113::10", 64), TC_ACT_REDIRECT);
+	ck_assert_uint_eq(frame[ETH_HLEN + 7], 63);
+	ck_assert_uint_eq(counter_of(&f, CLASSIFIER_FALLBACK), 2);
+	classifier_heartbeat(f.c);
+	EXPECT(f, CLASSIFIER_PUNTED_FIXED, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	end(&f);
+}
+END_TEST
+
+/* The fallback's own frames are not sent back to it; another's on the same link are. */
+START_TEST(test_ARCH_3_no_loop_with_the_fallback)
+{
+	static const uint8_t its_mac[6] = {2, 0, 0, 0, 0, 9};
+	struct fixture f = begin(false);
+	struct addr hops[] = {netns_addr("10.9.0.3"), netns_addr("fd09::3")}, nowhere = netns_addr("10.66.0.1");
+	uint8_t frame[FRAME] = {0};
+	uint32_t w0;
+
+	add_neighbour();
+	w0 = if_nametoindex("w0");
+	cover_everything(&f, 0);
+	for (size_t i = 0; i < 2; i++)
+		classifier_fallback(f.c, &hops[i], 60000);
+	make_stale(&f);
+	for (size_t i = 0; i < 2; i++) {
+		const char *src = i ? "2001:db8::1" : "192.0.2.1", *dst = i ? "2001:db8:113::10" : "203.0.113.10";
+
+		memset(frame, 0, sizeof(frame));
+		memcpy(frame + 6, its_mac, 6);
+		ck_assert_int_eq(run_from(&f, w0, frame, src, dst, 64), TC_ACT_SHOT);
+		ck_assert_uint_eq(counter_of(&f, CLASSIFIER_DROPPED_LOOP), i + 1);
+		ck_assert_int_eq(run_from(&f, LO, frame, src, dst, 64), TC_ACT_REDIRECT); /* from elsewhere */
+		frame[6 + 5] = 8;
+		ck_assert_int_eq(run_from(&f, w0, frame, src, dst, 64), TC_ACT_REDIRECT); /* from somebody else */
+		ck_assert_uint_eq(counter_of(&f, CLASSIFIER_FALLBACK), 2 * (i + 1));
+	}
+	classifier_fallback(f.c, &nowhere, 60000);
+	ck_assert_int_eq(run_from(&f, LO, frame, "192.0.2.1", "203.0.113.10", 64), TC_ACT_SHOT);
+	ck_assert_uint_eq(counter_of(&f, CLASSIFIER_DROPPED_NO_ROUTE), 1);
+	end(&f);
+}
+END_TEST
+
+/* Affinities do not live for ever because their agent died. */
+START_TEST(test_ARCH_10_the_fallback_ends)
+{
+	const struct timespec pause = {.tv_sec = 1};
+	struct fixture f = begin(false);
+	struct addr hop = netns_addr("10.9.0.3");
+	uint8_t frame[FRAME] = {0};
+
+	add_neighbour();
+	cover_everything(&f, 0);
+	classifier_fallback(f.c, &hop, 2000);
+	make_stale(&f);
+	ck_assert_int_eq(run_from(&f, LO, frame, "192.0.2.1", "203.0.113.10", 64), TC_ACT_REDIRECT);
+	nanosleep(&pause, NULL);
+	EXPECT(f, CLASSIFIER_STALE, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	end(&f);
+}
+END_TEST
+
 /* A successor replaces the filter in place; another's filter stays. */
 START_TEST(test_FA_6_takes_over_a_filter)
 {
@@ -641,6 +778,9 @@ int main(void)
 	tcase_add_test(tc, test_ACT_3_advertised_and_unmatched_is_dropped);
 	tcase_add_test(tc, test_ARCH_1_unmatched_policy);
 	tcase_add_test(tc, test_FA_6_stale_heartbeat_passes_everything);
+	tcase_add_test(tc, test_ARCH_3_a_dead_agents_packets_go_to_the_fallback);
+	tcase_add_test(tc, test_ARCH_3_no_loop_with_the_fallback);
+	tcase_add_test(tc, test_ARCH_10_the_fallback_ends);
 	tcase_add_test(tc, test_FA_6_takes_over_a_filter);
 	tcase_add_test(tc, test_FIX_2_forward_indexes);
 	tcase_add_test(tc, test_FA_7_forwarder_drops_what_is_not_ours);

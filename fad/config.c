@@ -13,6 +13,10 @@
 
 #define AT(type, member) .offset = offsetof(struct type, member)
 #define MEGABYTE         (1024ull * 1024)
+#define STOP_HOLD_MAX    (600 * 1000)
+#define LINGER_MAX       (10 * 1000)
+#define FALLBACK_FOR_MIN (2 * 1000)
+#define FALLBACK_FOR_MAX (3600 * 1000)
 
 static bool check_interface(struct conf *c, const struct conf_node *node, void *obj);
 static bool check_root(struct conf *c, const struct conf_node *node, void *obj);
@@ -95,6 +99,20 @@ static const struct conf_field root_fields[] = {
 	 .min = 1,
 	 .max = IFNAMSIZ - 2,
 	 .fallback = "tn-punt"},
+	{.name = "stop-hold", .kind = CONF_DURATION, AT(fad_conf, stop_hold), .max = STOP_HOLD_MAX, .fallback = "0s"},
+	{.name = "linger", .kind = CONF_DURATION, AT(fad_conf, linger), .max = LINGER_MAX, .fallback = "500ms"},
+	{.name = "fallback",
+	 .kind = CONF_LIST,
+	 AT(fad_conf, fallback),
+	 .max = 2,
+	 .item = CONF_ADDR,
+	 .item_size = sizeof(struct addr)},
+	{.name = "fallback-for",
+	 .kind = CONF_DURATION,
+	 AT(fad_conf, fallback_for),
+	 .min = FALLBACK_FOR_MIN,
+	 .max = FALLBACK_FOR_MAX,
+	 .fallback = "60s"},
 	{.name = "limits", .kind = CONF_MAP, AT(fad_conf, limits), .sub = &limits_mapping},
 	{.name = NULL},
 };
@@ -160,11 +178,41 @@ static bool check_name(struct conf *c, const struct conf_node *node, const char 
 	return true;
 }
 
+/* Can it be a neighbour's address?  Link-local ones say nothing without an interface. */
+static bool is_next_hop(const struct addr *a)
+{
+	if (a->family == 4)
+		return a->b[0] != 0 && a->b[0] != 127 && a->b[0] < 224 && !(a->b[0] == 169 && a->b[1] == 254);
+	return !addr_is_zero(a) && a->b[0] != 0xff && !(a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80);
+}
+
+static bool check_fallback(struct conf *c, const struct conf_node *node, const struct fad_conf *conf)
+{
+	const struct addr *hops = conf->fallback.items;
+	bool ok = true;
+
+	for (size_t i = 0; i < conf->fallback.count; i++) {
+		const struct conf_node *at = conf_item_node(node, "fallback", i);
+		char text[ADDR_STRLEN];
+
+		if (!is_next_hop(&hops[i])) {
+			conf_error(c, at, NULL, "%s cannot be a next hop: not another router's address",
+				   addr_print(&hops[i], text));
+			ok = false;
+		} else if (i > 0 && hops[i].family == hops[0].family) {
+			conf_error(c, at, NULL, "one next hop is allowed of each family");
+			ok = false;
+		}
+	}
+	return ok;
+}
+
 static bool check_root(struct conf *c, const struct conf_node *node, void *obj)
 {
 	const struct fad_conf *conf = obj;
 	bool ok = check_name(c, node, conf->name);
 
+	ok &= check_fallback(c, node, conf);
 	ok &= interface_name(c, conf_field_node(node, "punt-port"), conf->punt_port);
 	return check_interfaces(c, node, conf) && ok;
 }

@@ -41,6 +41,10 @@ struct fad_conf {
 	bool accept_uncovered;       /* FIX-6 */
 	bool permit_protected;       /* FA-8 */
 	char *punt_port;             /* the veth pair is this with 0 and 1 appended */
+	uint32_t stop_hold;          /* ms, FA-6: how long routes are to stay after a planned stop */
+	uint32_t linger;             /* ms: how long packets are still served after routes were withdrawn */
+	struct conf_list fallback;   /* struct addr, at most one of each family: next hops when the agent is dead */
+	uint32_t fallback_for;       /* ms after its last sign of life */
 	struct fad_limits_conf limits;
 };
 

@@ -49,6 +49,10 @@ START_TEST(minimal_file_gets_the_documented_defaults)
 	ck_assert_uint_eq(conf.limits.hold_flows, 65536);
 	ck_assert_uint_eq(conf.limits.hold_packets, 64);
 	ck_assert_uint_eq(conf.limits.hold_bytes, 16777216);
+	ck_assert_uint_eq(conf.stop_hold, 0);
+	ck_assert_uint_eq(conf.linger, 500);
+	ck_assert_uint_eq(conf.fallback.count, 0);
+	ck_assert_uint_eq(conf.fallback_for, 60000);
 	ck_assert(!fad_config_engine(&conf).authenticated);
 	fad_config_free(&conf);
 }
@@ -62,6 +66,7 @@ START_TEST(test_ARCH_1_unmatched_policy_per_interface)
 			   "security: {keys: {id: 1, file: /k}}\n"
 			   "interfaces: [eth0, {name: eth1, unmatched: drop}]\n"
 			   "accept-uncovered: true\npermit-protected: true\npunt-port: pp\n"
+			   "stop-hold: 10s\nlinger: 0s\n"
 			   "limits: {fixed: 10, wildcards: 20, hold-flows: 30, hold-packets: 40, hold-bytes: 500000}\n",
 			   &conf),
 		      "%s", errors);
@@ -71,6 +76,8 @@ START_TEST(test_ARCH_1_unmatched_policy_per_interface)
 	ck_assert_int_eq(fad_config_interface(&conf, 0)->unmatched, UNMATCHED_ROUTE);
 	ck_assert_str_eq(fad_config_interface(&conf, 1)->name, "eth1");
 	ck_assert_int_eq(fad_config_interface(&conf, 1)->unmatched, UNMATCHED_DROP);
+	ck_assert_uint_eq(conf.stop_hold, 10000);
+	ck_assert_uint_eq(conf.linger, 0);
 	struct engine_conf e = fad_config_engine(&conf);
 	ck_assert(e.authenticated && e.accept_uncovered && e.permit_protected);
 	ck_assert_uint_eq(e.max_fixed, 10);
@@ -98,12 +105,19 @@ START_TEST(test_ARCH_7_errors_say_where_and_what)
 	refused("control: {address: 10.77.0.1}\ninterfaces: [eth0, tn-punt1, {name: eth0}]\n",
 		"t:2:20: interfaces[1]: 'tn-punt1' is the punt port itself; choose another punt-port\n"
 		"t:2:37: interfaces[2].name: interface 'eth0' is there already\n");
+	refused(MINIMAL "stop-hold: 1h\n", "t:3:12: stop-hold: '1h' is not allowed; takes a duration such as 250ms, "
+					   "10s, 5m or 1h, from 0ms to 10m\n");
 	refused(MINIMAL "limits: {fixed: 0}\n",
 		"t:3:17: limits.fixed: '0' is not allowed; takes a number from 1 to 16000000\n");
 	refused(MINIMAL "identity: 0\n",
 		"t:3:11: identity: '0' is not allowed; takes a number from 1 to 18446744073709551615\n");
 	refused(MINIMAL "name: \"r\\u00e9\"\n", "t:3:7: name: only printable ASCII characters are allowed\n");
 	refused(MINIMAL "punt-port: 'a b'\n", "t:3:12: punt-port: 'a b' cannot be the name of an interface\n");
+	refused(MINIMAL "fallback: [10.0.0.2, 10.0.0.3]\n",
+		"t:3:22: fallback[1]: one next hop is allowed of each family\n");
+	refused(MINIMAL "fallback: [224.0.0.1, 'fe80::1']\n",
+		"t:3:12: fallback[0]: 224.0.0.1 cannot be a next hop: not another router's address\n"
+		"t:3:23: fallback[1]: fe80::1 cannot be a next hop: not another router's address\n");
 	refused("", "t:1:1: control: is missing\nt:1:1: interfaces: is missing\n");
 }
 END_TEST

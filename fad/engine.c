@@ -50,6 +50,7 @@ struct engine *engine_new(const struct engine_conf *conf, const struct engine_ou
 	e->out = out;
 	e->ctx = ctx;
 	e->generation = 1;
+	e->adverts_version = conf->adverts_version;
 	/* One more than may be held: a replacement is stored before the old one goes. */
 	e->wild = wildtab_new(conf->max_wildcards + 1, conf->hash_key, &wild_watch, e);
 	e->fixed = fixtab_new(conf->max_fixed, conf->hash_key, &fixed_watch, e);
@@ -301,9 +302,28 @@ static void expire_wildcards(struct engine *e, uint64_t now_ms)
 
 		if (w->a.expires_ms <= now_ms) {
 			engine_count(e, ENGINE_WILDCARDS_EXPIRED);
+			engine_tell(e, &(struct engine_news){ENGINE_NEWS_EXPIRED, w->a.manager, w, NULL});
 			engine_wildcard_drop(e, w);
 		}
 		w = next;
+	}
+}
+
+/* Whoever says nothing for most of its longest TTL is silent. */
+static void watch_silence(struct engine *e, uint64_t now_ms)
+{
+	for (struct manager *m = e->managers; m; m = m->hh.next)
+		m->longest_ttl_s = 0;
+	for (const struct wildcard *w = wildtab_first(e->wild); w; w = w->next)
+		if (w->a.ttl_s > w->a.manager->longest_ttl_s)
+			w->a.manager->longest_ttl_s = w->a.ttl_s;
+	for (struct manager *m = e->managers; m; m = m->hh.next) {
+		bool silent = manager_is_silent(m, m->longest_ttl_s, now_ms);
+
+		if (silent != m->silent)
+			engine_tell(e, &(struct engine_news){silent ? ENGINE_NEWS_SILENT : ENGINE_NEWS_HEARD, m, NULL,
+							     NULL});
+		m->silent = silent;
 	}
 }
 
@@ -314,9 +334,15 @@ void engine_tick(struct engine *e, uint64_t now_ms)
 	if (now_ms < e->next_sweep_ms)
 		return;
 	e->next_sweep_ms = now_ms + SWEEP_MS;
+	watch_silence(e, now_ms);
 	expire_wildcards(e, now_ms);
 	fixtab_sweep(e->fixed, now_ms, fixed_expired, e);
 	forget_manager(e, now_ms);
+}
+
+void engine_look(struct engine *e, const struct engine_tap *tap)
+{
+	e->tap = tap;
 }
 
 /* ---- listings ---- */

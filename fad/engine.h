@@ -36,6 +36,7 @@
 	X(DROP_AFFINITY, "drops", "affinity", "an affinity says drop")                                                 \
 	X(DROP_MALFORMED, "drops", "malformed", "not a well-formed IP packet")                                         \
 	X(DROP_HOLD_FULL, "drops", "hold-full", "no room to hold another packet of the flow")                          \
+	X(DROP_HOLD_ORPHANED, "drops", "hold-orphaned", "held for a manager whose affinity went before it answered")   \
 	X(DROP_HOLD_TIMEOUT, "drops", "hold-timeout", "held until the manager's time was up")                          \
 	X(DROP_UNSENDABLE, "drops", "punt-unsendable", "could not be put into a message")                              \
 	X(DROP_DENIED, "drops", "denied-update", "packet inside an update that was denied")                            \
@@ -79,6 +80,24 @@ struct engine_conf {
 	bool authenticated;     /* messages are authenticated: a returned packet needs no cookie (MSG-9) */
 	uint64_t hash_key[2];   /* random: tables */
 	uint64_t cookie_key[2]; /* random: cookies */
+	/* Where the version of the advertised set begins: the incarnation, so that no two runs of an agent share one.
+	 */
+	uint64_t adverts_version;
+};
+
+/* What an operator may want to see at once. */
+struct engine_news {
+	enum {
+		ENGINE_NEWS_ADDED,   /* a wildcard */
+		ENGINE_NEWS_DELETED, /* a wildcard, by its manager */
+		ENGINE_NEWS_EXPIRED, /* a wildcard */
+		ENGINE_NEWS_DENIED,  /* an update, for `text`; at most as many as denies are sent */
+		ENGINE_NEWS_SILENT,  /* a manager */
+		ENGINE_NEWS_HEARD,   /* a manager, that was silent */
+	} what;
+	const struct manager *manager;
+	const struct wildcard *wildcard; /* of the first three */
+	const char *text;                /* or NULL */
 };
 
 /* What the engine asks of the world.  All are called synchronously. */
@@ -95,6 +114,14 @@ struct engine_out {
 	void (*advertise)(void *ctx, const struct addr *prefix, uint8_t plen, bool add);
 	/* A manager speaks from here (FA-8: its messages are never matched), or is forgotten. */
 	void (*manager)(void *ctx, const struct endpoint_peer *peer, bool add);
+	/* For whoever watches; optional. */
+	void (*news)(void *ctx, const struct engine_news *news);
+};
+
+/* Somebody looking on: told of each packet dropped, punted, copied or returned.  why: the counter that counted it. */
+struct engine_tap {
+	void (*packet)(void *ctx, enum engine_counter why, const uint8_t *data, uint32_t len, uint32_t ifindex);
+	void *ctx;
 };
 
 struct engine;
@@ -105,15 +132,19 @@ void engine_free(struct engine *e); /* without messages or callbacks for what is
 /* A packet from the classifier.  p->data may be edited. */
 void engine_packet(struct engine *e, struct packet *p, uint64_t now_ms);
 /* The same that could not be parsed. */
-void engine_malformed(struct engine *e, enum packet_fault fault);
+void engine_malformed(struct engine *e, enum packet_fault fault, const uint8_t *data, uint32_t len);
 /* One that a former agent's filter sent up, before we know what for: dropped. */
-void engine_untimely(struct engine *e);
+void engine_untimely(struct engine *e, const struct packet *p);
 /* An authenticated, fresh message. */
 void engine_message(struct engine *e, const struct endpoint_peer *from, const struct wire_msg *m, uint64_t now_ms);
 /* A message refused for required segments of unknown type: deny it (MSG-3). */
-void engine_undecodable(struct engine *e, const struct endpoint_peer *from, const struct wire_list *unknown);
+void engine_undecodable(struct engine *e, const struct endpoint_peer *from, const struct wire_msg *m,
+			const struct wire_list *unknown);
 /* Every 50 ms: hold timeouts, expiry. */
 void engine_tick(struct engine *e, uint64_t now_ms);
+
+/* NULL: nobody looks on, as at the start.  *tap is borrowed. */
+void engine_look(struct engine *e, const struct engine_tap *tap);
 
 /* The segment types this agent supports, for its hello (ACT-8). */
 void engine_supported(struct wire_list *list);

@@ -416,6 +416,25 @@ START_TEST(test_MSG_10_data_of_both_sides_comes_back_untouched)
 }
 END_TEST
 
+START_TEST(test_FIX_8_packet_in_an_uncovered_update_of_ttl_zero_is_denied)
+{
+	struct bed *b = serving();
+	struct flow_key k = bed_client(1);
+	struct wire_msg answer;
+
+	bed_packet(b, &k, SYN, 0);
+	answer = bed_answer(&b->sent[0], 0);
+	bed_message(b, 2, &answer); /* no wildcard of this manager: not even for one packet */
+	ck_assert_uint_eq(b->sent_count, 2);
+	ck_assert_int_eq(b->sent[1].m.h.type, WIRE_DENY);
+	ck_assert_uint_eq(b->sent[1].m.error.code, WIRE_ERROR_NOT_COVERED);
+	ck_assert_uint_eq(b->sent[1].to.identity, 2);
+	ck_assert_uint_eq(b->forwarded_count, 0);
+	ck_counter(b, DROP_DENIED, 1);
+	bed_free(b);
+}
+END_TEST
+
 static void add(TCase *t)
 {
 	tcase_add_test(t, test_FIX_1_holds_what_was_said);
@@ -436,6 +455,7 @@ static void add(TCase *t)
 	tcase_add_test(t, test_FIX_9_refresh_that_could_not_be_sent_is_tried_again);
 	tcase_add_test(t, test_full_table_denies_and_says_so);
 	tcase_add_test(t, test_MSG_10_data_of_both_sides_comes_back_untouched);
+	tcase_add_test(t, test_FIX_8_packet_in_an_uncovered_update_of_ttl_zero_is_denied);
 }
 
 int main(void)

@@ -50,8 +50,9 @@ struct bed {
 	struct bed_sent sent[BED_MAX];
 	struct bed_forwarded forwarded[BED_MAX];
 	size_t sent_count, forwarded_count;
-	int shapes, keys, flows;    /* what the kernel's classifier holds now */
-	int prefixes, prefix_calls; /* advertised now; changes ever */
+	int shapes, keys, flows;       /* what the kernel's classifier holds now */
+	struct classifier_shape shape; /* the latest */
+	int prefixes, prefix_calls;    /* advertised now; changes ever */
 	int managers;
 	bool refuse_send, refuse_forward, refuse_flow;
 	uint64_t sequence;
@@ -113,6 +114,8 @@ static inline bool bed_on_shape(void *ctx, uint16_t number, const struct classif
 
 	ck_assert_uint_lt(number, CLASSIFIER_MAX_SHAPES);
 	b->shapes += shape ? 1 : -1;
+	if (shape)
+		b->shape = *shape;
 	return true;
 }
 

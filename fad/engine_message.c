@@ -60,22 +60,15 @@ static const char *deny_text(enum wire_error_code code)
 	return "";
 }
 
-/* Answer an update with a deny that carries what identifies it (MSG-7). */
-static void deny(struct engine *e, struct manager *manager, const struct wire_msg *update, enum wire_error_code code,
-		 const struct wire_list *types, uint64_t now_ms)
+/* A deny that carries what identifies the update (MSG-7). */
+static void send_deny(struct engine *e, const struct endpoint_peer *to, const struct wire_msg *update,
+		      enum wire_error_code code, const struct wire_list *types)
 {
 	static const enum wire_segment returned[] = {WIRE_SEG_WILDCARD,   WIRE_SEG_RANGES, WIRE_SEG_FIXED,
 						     WIRE_SEG_PRECEDENCE, WIRE_SEG_BACKUP, WIRE_SEG_IDENTITY,
 						     WIRE_SEG_SM_DATA,    WIRE_SEG_FA_DATA};
 	struct wire_msg m;
-	char name[WIRE_MAX_NAME + 1];
 
-	engine_count(e, ENGINE_DENIES);
-	if (wire_has(update, WIRE_SEG_IP_PACKET))
-		engine_count(e, ENGINE_DROP_DENIED);
-	if (!deny_allowed(&manager->denies, now_ms))
-		return;
-	log_info("denied a %s of %s: %s", wire_type_name(update->h.type), manager_name(manager, name), deny_text(code));
 	wire_start(&m, WIRE_DENY);
 	if (types)
 		m.list = *types;
@@ -95,25 +88,35 @@ static void deny(struct engine *e, struct manager *manager, const struct wire_ms
 	m.error.code = code;
 	snprintf(m.error.text, sizeof(m.error.text), "%s", deny_text(code));
 	wire_set(&m, WIRE_SEG_ERROR, false);
-	e->out->send(e->ctx, &manager->peer, &m);
+	e->out->send(e->ctx, to, &m);
 }
 
-void engine_undecodable(struct engine *e, const struct endpoint_peer *from, const struct wire_list *unknown)
+static void deny(struct engine *e, struct manager *manager, const struct wire_msg *update, enum wire_error_code code,
+		 const struct wire_list *types, uint64_t now_ms)
+{
+	char name[WIRE_MAX_NAME + 1];
+
+	engine_count(e, ENGINE_DENIES);
+	if (wire_has(update, WIRE_SEG_IP_PACKET)) {
+		engine_count(e, ENGINE_DROP_DENIED);
+		engine_show(e, ENGINE_DROP_DENIED, update->packet.data, update->packet.len, 0);
+	}
+	if (!deny_allowed(&manager->denies, now_ms))
+		return;
+	engine_tell(e, &(struct engine_news){ENGINE_NEWS_DENIED, manager, NULL, deny_text(code)});
+	log_info("denied a %s of %s: %s", wire_type_name(update->h.type), manager_name(manager, name), deny_text(code));
+	send_deny(e, &manager->peer, update, code, types);
+}
+
+void engine_undecodable(struct engine *e, const struct endpoint_peer *from, const struct wire_msg *m,
+			const struct wire_list *unknown)
 {
 	struct manager *known;
-	struct wire_msg m;
 
 	engine_count(e, ENGINE_DENIES);
 	HASH_FIND(hh, e->managers, &from->identity, sizeof(from->identity), known);
-	if (!deny_allowed(known ? &known->denies : &e->undecodable, e->ticked_ms))
-		return;
-	wire_start(&m, WIRE_DENY);
-	m.list = *unknown;
-	wire_set(&m, WIRE_SEG_ACTION_LIST, true);
-	m.error.code = WIRE_ERROR_UNSUPPORTED;
-	snprintf(m.error.text, sizeof(m.error.text), "%s", deny_text(WIRE_ERROR_UNSUPPORTED));
-	wire_set(&m, WIRE_SEG_ERROR, false);
-	e->out->send(e->ctx, from, &m);
+	if (deny_allowed(known ? &known->denies : &e->undecodable, e->ticked_ms))
+		send_deny(e, from, m, WIRE_ERROR_UNSUPPORTED, unknown);
 }
 
 /* The types this update needs and the agent cannot do: listed ones, and required segments (MSG-3, ACT-8). */
@@ -266,8 +269,10 @@ static void wildcard_update(struct engine *e, struct manager *manager, const str
 
 	if (!m->wildcard.ttl) {
 		engine_count(e, old ? ENGINE_WILDCARDS_DELETED : ENGINE_STALE_WILDCARD);
-		if (old)
+		if (old) {
+			engine_tell(e, &(struct engine_news){ENGINE_NEWS_DELETED, manager, old, NULL});
 			engine_wildcard_drop(e, old);
+		}
 		return;
 	}
 	if (find_unsupported(m, &types)) {
@@ -288,6 +293,7 @@ static void wildcard_update(struct engine *e, struct manager *manager, const str
 		return;
 	} else {
 		engine_count(e, ENGINE_WILDCARDS_ADDED);
+		engine_tell(e, &(struct engine_news){ENGINE_NEWS_ADDED, manager, w, NULL});
 	}
 	engine_count(e, ENGINE_WILDCARD_UPDATES);
 }
@@ -355,9 +361,11 @@ static bool enclosed(struct engine *e, const struct wire_msg *m, struct packet *
 	memcpy(e->returned, m->packet.data, m->packet.len);
 	if (packet_parse(p, e->returned, m->packet.len) != PACKET_OK) {
 		engine_count(e, ENGINE_DROP_MALFORMED);
+		engine_show(e, ENGINE_DROP_MALFORMED, m->packet.data, m->packet.len, 0);
 		return false;
 	}
 	engine_count(e, ENGINE_RETURNED);
+	engine_show(e, ENGINE_RETURNED, p->data, p->len, 0);
 	return true;
 }
 
@@ -370,7 +378,7 @@ static void pass_enclosed(struct engine *e, const struct wire_msg *m, struct aff
 	if (!enclosed(e, m, &p))
 		return;
 	if (memcmp(&p.key, &m->fixed.key, sizeof(p.key)) != 0) {
-		engine_count(e, ENGINE_DROP_MISMATCH);
+		engine_lose(e, ENGINE_DROP_MISMATCH, &p);
 		return;
 	}
 	if (!read_cookie(e, m, &p, &way.resume, now_ms)) {
@@ -432,7 +440,7 @@ static void returned_packet(struct engine *e, struct manager *manager, const str
 		return;
 	if (!read_cookie(e, m, &p, &way.resume, now_ms)) {
 		if (!e->conf.authenticated) {
-			engine_count(e, ENGINE_DROP_COOKIE);
+			engine_lose(e, ENGINE_DROP_COOKIE, &p);
 			return;
 		}
 		way.resume = best_rank_of(e, manager, &p.key);

@@ -83,13 +83,13 @@ static bool let_pass(const struct passage *way, const struct plan_step *s)
 	       s->a->rank == way->resume;
 }
 
-/* Compose what all precedences say about a key into one plan (PREC-8). */
-static void compose(struct engine *e, const struct flow_key *k, struct fixed *fixed, const struct passage *way,
+bool engine_compose(const struct engine *e, const struct flow_key *k, struct fixed *fixed, const struct passage *way,
 		    struct flow_plan *plan)
 {
 	struct wildcard *wild[WILDTAB_MAX_MATCHES];
 	struct candidates c = {.answer = way->answer, .fixed = fixed, .wild = wild};
 	affinity_rank rank;
+	bool all = true;
 
 	memset(plan, 0, sizeof(*plan));
 	plan->edit.family = k->family;
@@ -98,7 +98,7 @@ static void compose(struct engine *e, const struct flow_key *k, struct fixed *fi
 		struct plan_step s;
 
 		if (plan->count == PLAN_MAX_STEPS) {
-			engine_count(e, ENGINE_RANKS_IGNORED);
+			all = false;
 			break;
 		}
 		s = take_rank(&c, rank);
@@ -113,31 +113,10 @@ static void compose(struct engine *e, const struct flow_key *k, struct fixed *fi
 	}
 	plan->delta = plan_edit_delta(&plan->edit, k);
 	plan->generation = e->generation;
+	return all;
 }
 
 /* ---- messages to managers ---- */
-
-/* What one interest criterion says about a packet with these bits (ACT-6, ACT-7). */
-struct verdict {
-	bool notice; /* with a match message, else in an IP packet only message */
-	bool take;   /* the packet itself goes */
-	bool copy;   /* a copy goes */
-	bool hold;   /* the original waits for a fixed affinity */
-	uint16_t reasons;
-};
-
-static struct verdict judge(const struct wire_interest *c, uint16_t bits)
-{
-	uint16_t copy = bits & c->copy;
-
-	return (struct verdict){
-		.notice = (bits & c->interest) != 0,
-		.take = (bits & c->data & ~copy) != 0,
-		.copy = copy != 0,
-		.hold = (copy & c->hold) != 0,
-		.reasons = bits & c->interest,
-	};
-}
 
 static struct endpoint_peer recipient(const struct affinity *a, const struct wire_interest *c)
 {
@@ -218,8 +197,10 @@ static void send_copies(struct engine *e, const struct plan_step *s, const struc
 
 	rest.notice = false;
 	for (size_t i = 0; i < n; i++)
-		if (segment_blob(e, p, i, &blob) && send_report(e, s, c, i ? &rest : v, p, &blob, now_ms))
+		if (segment_blob(e, p, i, &blob) && send_report(e, s, c, i ? &rest : v, p, &blob, now_ms)) {
 			engine_count(e, ENGINE_COPIES);
+			engine_show(e, ENGINE_COPIES, blob.data, blob.len, p->ifindex);
+		}
 }
 
 /* mark: as in struct held_packet; AFFINITY_RANK_BEFORE_ALL, or the rank whose hold bit keeps the packet (ACT-7). */
@@ -227,7 +208,10 @@ static bool hold_packet(struct engine *e, struct held_flow *f, const struct pack
 {
 	bool ok = f && hold_push(e->hold, f, p, mark);
 
-	engine_count(e, ok ? ENGINE_HELD : ENGINE_DROP_HOLD_FULL);
+	if (ok)
+		engine_count(e, ENGINE_HELD);
+	else
+		engine_lose(e, ENGINE_DROP_HOLD_FULL, p);
 	return ok;
 }
 
@@ -247,7 +231,7 @@ static void hold_rest(struct engine *e, struct held_flow *f, const struct packet
 
 	for (size_t i = 1; i < n; i++) {
 		if (!segment_blob(e, p, i, &blob) || packet_parse(&part, e->scratch, blob.len) != PACKET_OK) {
-			engine_count(e, ENGINE_DROP_UNSENDABLE);
+			engine_lose(e, ENGINE_DROP_UNSENDABLE, p);
 			continue;
 		}
 		memset(&part.offload, 0, sizeof(part.offload));
@@ -265,10 +249,11 @@ static void punt(struct engine *e, const struct plan_step *s, const struct wire_
 	struct wire_blob blob;
 
 	if (!segment_blob(e, p, 0, &blob) || !send_report(e, s, c, v, p, &blob, now_ms)) {
-		engine_count(e, ENGINE_DROP_UNSENDABLE);
+		engine_lose(e, ENGINE_DROP_UNSENDABLE, p);
 		return;
 	}
 	engine_count(e, ENGINE_PUNTS);
+	engine_show(e, ENGINE_PUNTS, blob.data, blob.len, p->ifindex);
 	if (s->wildcard)
 		s->wildcard->flows++;
 	hold_rest(e, hold_get(e, &p->key, now_ms), p, mark);
@@ -301,7 +286,7 @@ static bool report(struct engine *e, const struct plan_step *s, const struct pac
 
 	for (int i = 0; i < s->a->interest_count; i++) {
 		const struct wire_interest *c = &s->a->interest[i];
-		struct verdict v = judge(c, bits);
+		struct verdict v = engine_judge(c, bits);
 
 		if (v.copy)
 			send_copies(e, s, c, &v, p, now_ms);
@@ -325,7 +310,7 @@ static bool still_held(struct engine *e, const struct plan_step *s, const struct
 		       uint64_t now_ms)
 {
 	for (int i = 0; s->wildcard && i < s->a->interest_count; i++) {
-		if (!judge(&s->a->interest[i], bits).hold)
+		if (!engine_judge(&s->a->interest[i], bits).hold)
 			continue;
 		keep(e, s, &s->a->interest[i], p, overdue, now_ms);
 		return true;
@@ -392,7 +377,7 @@ static void send_on(struct engine *e, const struct flow_plan *plan, struct packe
 	};
 
 	if (plan->drop) {
-		engine_count(e, ENGINE_DROP_AFFINITY);
+		engine_lose(e, ENGINE_DROP_AFFINITY, p);
 		return;
 	}
 	/* One whose way ends here: the kernel's error must show it as its sender knows it (FA-7). */
@@ -401,7 +386,7 @@ static void send_on(struct engine *e, const struct flow_plan *plan, struct packe
 	else
 		plan_apply(&plan->edit, &plan->delta, &target);
 	if (!e->out->forward(e->ctx, p, next_hop)) {
-		engine_count(e, ENGINE_DROP_FORWARD);
+		engine_lose(e, ENGINE_DROP_FORWARD, p);
 		return;
 	}
 	engine_count(e, ENGINE_FORWARDED);
@@ -449,12 +434,17 @@ static void unmatched(struct engine *e, struct packet *p, const struct passage *
 {
 	/* What a manager sent back it wants forwarded, whatever has gone in between (figure 15). */
 	if (way->kind != PASSAGE_RETURNED && engine_advertised(e, &p->key)) {
-		engine_count(e, ENGINE_DROP_ADVERTISED);
+		engine_lose(e, ENGINE_DROP_ADVERTISED, p);
+		return;
+	}
+	/* It was to be translated, nobody knows how: never untranslated (FA-9). */
+	if (way->held) {
+		engine_lose(e, ENGINE_DROP_HOLD_ORPHANED, p);
 		return;
 	}
 	engine_count(e, ENGINE_UNMATCHED);
 	if (!e->out->forward(e->ctx, p, NULL))
-		engine_count(e, ENGINE_DROP_FORWARD);
+		engine_lose(e, ENGINE_DROP_FORWARD, p);
 }
 
 void engine_pass(struct engine *e, struct packet *p, const struct passage *way, uint64_t now_ms)
@@ -463,8 +453,9 @@ void engine_pass(struct engine *e, struct packet *p, const struct passage *way, 
 	struct flow_plan local, *plan = f && way->kind != PASSAGE_RETURNED ? &f->plan : &local;
 
 	engine_count(e, f ? ENGINE_FIXED_HITS : ENGINE_FIXED_MISSES);
-	if (plan == &local || plan->generation != e->generation)
-		compose(e, &p->key, f ? f->fixed : NULL, way, plan);
+	if ((plan == &local || plan->generation != e->generation) &&
+	    !engine_compose(e, &p->key, f ? f->fixed : NULL, way, plan))
+		engine_count(e, ENGINE_RANKS_IGNORED);
 	if (!plan->count) {
 		unmatched(e, p, way);
 		return;
@@ -495,15 +486,16 @@ void engine_packet(struct engine *e, struct packet *p, uint64_t now_ms)
 	arrive(e, p, &fresh, now_ms);
 }
 
-void engine_untimely(struct engine *e)
+void engine_untimely(struct engine *e, const struct packet *p)
 {
-	engine_count(e, ENGINE_DROP_STARTING);
+	engine_lose(e, ENGINE_DROP_STARTING, p);
 }
 
-void engine_malformed(struct engine *e, enum packet_fault fault)
+void engine_malformed(struct engine *e, enum packet_fault fault, const uint8_t *data, uint32_t len)
 {
 	(void)fault;
 	engine_count(e, ENGINE_DROP_MALFORMED);
+	engine_show(e, ENGINE_DROP_MALFORMED, data, len, 0);
 }
 
 /* ---- the hold ---- */
@@ -511,7 +503,7 @@ void engine_malformed(struct engine *e, enum packet_fault fault)
 /* Send one held packet through again; overdue: nobody answered in time. */
 static void rerun_one(struct engine *e, struct held_packet *held, bool overdue, uint64_t now_ms)
 {
-	struct passage way = {.kind = PASSAGE_FRESH, .resume = held->mark};
+	struct passage way = {.kind = PASSAGE_FRESH, .resume = held->mark, .held = true};
 
 	if (held->mark != AFFINITY_RANK_BEFORE_ALL)
 		way.kind = overdue ? PASSAGE_OVERDUE : PASSAGE_WAITED;
@@ -557,7 +549,7 @@ static void give_up(struct engine *e, struct held_flow *f)
 	while (list) {
 		struct held_packet *next = list->next;
 
-		engine_count(e, ENGINE_DROP_HOLD_TIMEOUT);
+		engine_lose(e, ENGINE_DROP_HOLD_TIMEOUT, &list->p);
 		free(list);
 		list = next;
 	}

@@ -318,6 +318,24 @@ START_TEST(test_FA_9_unanswered_punts_are_repeated_thrice_then_dropped_by_name)
 }
 END_TEST
 
+START_TEST(test_FA_9_held_packets_never_leave_untranslated_when_the_wildcard_goes)
+{
+	struct wire_msg m = bed_service();
+	struct flow_key k = bed_client(1000);
+	struct bed *b = bed_new();
+
+	bed_message(b, 1, &m);
+	for (size_t i = 0; i < 3; i++)
+		bed_packet(b, &k, ACK, i); /* the first is punted */
+	m.wildcard.ttl = 0;
+	bed_message(b, 1, &m);
+	bed_wait(b, 2000);
+	ck_assert_uint_eq(b->forwarded_count, 0);
+	ck_counter(b, DROP_HOLD_ORPHANED, 2);
+	bed_free(b);
+}
+END_TEST
+
 START_TEST(test_FA_9_flood_of_punts_stays_bounded)
 {
 	struct bed *b = bed_new();
@@ -506,7 +524,7 @@ START_TEST(test_failures_around_a_packet_are_counted_by_name)
 	b->refuse_forward = true;
 	bed_packet(b, &other, SYN, 0);
 	ck_counter(b, DROP_FORWARD, 1);
-	engine_malformed(b->e, PACKET_SHORT);
+	engine_malformed(b->e, PACKET_SHORT, b->packet, 4);
 	ck_counter(b, DROP_MALFORMED, 1);
 	bed_free(b);
 }
@@ -541,6 +559,195 @@ START_TEST(test_later_fragment_is_asked_about_by_its_addresses)
 }
 END_TEST
 
+START_TEST(test_FIX_4_one_step_with_the_information_flag_is_enough)
+{
+	struct bed *b = bed_new();
+	struct wire_msg first = bed_wildcard(VIP, 80), second = bed_wildcard(VIP, 80);
+	struct flow_key k = bed_client(1);
+	struct addr server = bed_addr("10.0.20.11");
+	const struct forward_stat *s;
+
+	bed_precedence(&first, 1);
+	first.wildcard.flags = WIRE_FLAG_INFORMATION;
+	bed_precedence(&second, 2); /* and this one has it not */
+	bed_nat(&second, WIRE_NAT_DST, "10.0.20.11", 0);
+	bed_message(b, 1, &first);
+	bed_message(b, 2, &second);
+	bed_packet(b, &k, ACK, 60);
+	s = engine_forwards(b->e);
+	ck_assert_ptr_nonnull(s);
+	ck_assert(addr_equal(&s->addr, &server));
+	ck_assert_uint_eq(s->packets, 1);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FA_2_returned_packet_does_not_pass_another_wildcard_that_drops)
+{
+	struct bed *b = bed_new();
+	struct wire_msg asks = bed_service(), drops = bed_wildcard(VIP, 80), back;
+	struct flow_key k = bed_client(1);
+
+	bed_precedence(&asks, 1);
+	bed_precedence(&drops, 2);
+	bed_dispatch(&drops, NULL);
+	bed_message(b, 1, &asks);
+	bed_message(b, 2, &drops);
+	bed_packet(b, &k, SYN, 0);
+	ck_assert_uint_eq(b->sent_count, 1);
+	wire_start(&back, WIRE_PACKET);
+	bed_return(&back, &b->sent[0]);
+	bed_message(b, 1, &back); /* let pass by its manager, not by the next one */
+	ck_assert_uint_eq(b->sent_count, 1);
+	ck_assert_uint_eq(b->forwarded_count, 0);
+	ck_counter(b, DROP_AFFINITY, 1);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FA_2_returned_packet_goes_on_though_its_wildcard_went_and_its_address_is_advertised)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_service(), other = bed_wildcard(VIP, 81), back;
+	struct flow_key k = bed_client(1);
+
+	other.advertise[0] = (struct wire_advertise){.addr = bed_addr(VIP), .plen = 32};
+	other.advertise_count = 1;
+	wire_set(&other, WIRE_SEG_ADVERTISE, true);
+	bed_message(b, 2, &other);
+	bed_message(b, 1, &service);
+	bed_packet(b, &k, SYN, 0);
+	service.wildcard.ttl = 0;
+	bed_message(b, 1, &service);
+	wire_start(&back, WIRE_PACKET);
+	bed_return(&back, &b->sent[0]);
+	bed_message(b, 1, &back);
+	ck_assert_uint_eq(b->forwarded_count, 1);
+	ck_assert_mem_eq(&b->forwarded[0].p.key, &k, sizeof(k));
+	ck_counter(b, DROP_ADVERTISED, 0);
+	bed_packet(b, &k, SYN, 0); /* one that nobody sent back is dropped */
+	ck_counter(b, DROP_ADVERTISED, 1);
+	bed_free(b);
+}
+END_TEST
+
+/* A packet of this flow with that TTL comes in. */
+static void packet_with_ttl(struct bed *b, const struct flow_key *k, uint8_t ttl)
+{
+	struct packet p = {.ifindex = 7};
+	size_t len = bed_write(b->packet, k, ACK, 10);
+	uint16_t sum;
+
+	if (k->family == 4) {
+		b->packet[8] = ttl;
+		memset(b->packet + 10, 0, 2);
+		sum = checksum_finish(checksum_add(0, b->packet, 20));
+		memcpy(b->packet + 10, &sum, 2);
+	} else {
+		b->packet[7] = ttl;
+	}
+	ck_assert_int_eq(packet_parse(&p, b->packet, len), PACKET_OK);
+	engine_packet(b->e, &p, b->now_ms);
+}
+
+START_TEST(test_FA_7_packet_whose_hops_end_here_is_left_as_its_sender_knows_it)
+{
+	static const char *const addresses[][4] = {
+		{VIP, CLIENT, "10.0.20.11", "10.0.20.12"},
+		{"2001:db8:113::10", "2001:db8:7::1", "2001:db8:20::11", "2001:db8:20::12"},
+	};
+
+	for (size_t i = 0; i < 2; i++) {
+		const char *const *a = addresses[i];
+		struct bed *b = bed_new();
+		struct wire_msg w = bed_wildcard(a[0], 80);
+		struct flow_key k = bed_key(IPPROTO_TCP, a[1], 1, a[0], 80);
+
+		bed_nat(&w, WIRE_NAT_DST, a[2], 0);
+		bed_dispatch(&w, a[3]);
+		bed_message(b, 1, &w);
+		for (uint8_t ttl = 0; ttl < 2; ttl++) {
+			packet_with_ttl(b, &k, ttl);
+			bed_went_to(bed_last_forwarded(b), a[0], 80);
+			ck_assert(!bed_last_forwarded(b)->dispatched);
+		}
+		packet_with_ttl(b, &k, 2); /* has one hop left */
+		bed_went_to(bed_last_forwarded(b), a[2], 80);
+		ck_assert(bed_last_forwarded(b)->dispatched);
+		bed_free(b);
+	}
+}
+END_TEST
+
+START_TEST(test_MSG_11_ACT_1_sum_left_open_inside_does_not_concern_the_outer_one)
+{
+	struct bed *b = bed_new();
+	struct wire_msg w = bed_wildcard(VIP, 4789);
+	struct flow_key k = bed_key(IPPROTO_UDP, CLIENT, 5000, VIP, 4789);
+	struct packet p = {.ifindex = 7};
+	size_t len = bed_write(b->packet, &k, 0, 150);
+
+	w.wildcard.proto = IPPROTO_UDP;
+	bed_nat(&w, WIRE_NAT_DST | WIRE_NAT_DPORT, "10.0.20.11", 4790);
+	bed_message(b, 1, &w);
+	/* VXLAN: the outer sum is whole, that of the TCP inside is left to the hardware. */
+	p.offload = (struct packet_offload){.partial = true, .csum_start = 28 + 8 + 14 + 20, .csum_offset = 16};
+	ck_assert_int_eq(packet_parse(&p, b->packet, len), PACKET_OK);
+	engine_packet(b->e, &p, b->now_ms);
+	bed_went_to(bed_last_forwarded(b), "10.0.20.11", 4790);
+	ck_assert(bed_last_forwarded(b)->p.offload.partial); /* still to be done */
+	ck_assert_uint_eq(bed_last_forwarded(b)->p.offload.csum_start, 70);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_ACT_6_original_goes_to_one_taker_alone)
+{
+	struct bed *b = bed_new();
+	struct wire_msg m = bed_wildcard(VIP, 80);
+	struct flow_key k = bed_client(1);
+
+	bed_interest(&m, WIRE_INTEREST_SYN, WIRE_INTEREST_SYN, 0, 0);
+	bed_interest(&m, WIRE_INTEREST_FIN, WIRE_INTEREST_FIN, 0, 0); /* another one, who takes others */
+	m.interest[1].addr = bed_addr("10.9.0.200");
+	m.interest[1].port = 9999;
+	bed_message(b, 1, &m);
+	bed_packet(b, &k, SYN | FIN, 0); /* both would */
+	ck_assert_uint_eq(b->sent_count, 2);
+	ck_assert_uint_eq(b->sent[0].to.port, WIRE_PORT);
+	ck_assert_uint_eq(b->sent[1].to.port, 9999);
+	for (size_t i = 0; i < 2; i++)
+		ck_assert_uint_eq(b->sent[i].m.packet.len, 40);
+	ck_counter(b, PUNTS, 1);
+	ck_counter(b, COPIES, 1);
+	ck_assert_uint_eq(wildtab_first(engine_wildcards(b->e))->flows, 1);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_ACT_7_parts_of_an_overdue_super_packet_are_not_reported_again)
+{
+	struct bed *b = bed_new();
+	struct wire_msg w = bed_wildcard(VIP, 80);
+	struct flow_key k = bed_client(1);
+
+	bed_interest(&w, WIRE_INTEREST_ALL, 0, WIRE_INTEREST_ALL, WIRE_INTEREST_ALL);
+	bed_message(b, 1, &w);
+	super_packet(b, &k, 3);
+	ck_counter(b, COPIES, 3); /* all of it was seen */
+	ck_counter(b, MATCHES, 1);
+	bed_wait(b, 250);
+	ck_assert_uint_eq(b->sent_count, 4); /* the first part itself; the others wait on */
+	bed_wait(b, 2000);
+	ck_counter(b, COPIES, 3);
+	ck_counter(b, MATCHES, 1);
+	for (size_t i = 1; i < b->sent_count; i++)
+		ck_assert_int_eq(b->sent[i].m.h.type, WIRE_PACKET);
+	ck_assert_uint_eq(b->forwarded_count, 0);
+	bed_free(b);
+}
+END_TEST
+
 static void add(TCase *t)
 {
 	tcase_add_test(t, test_FA_1_fixed_then_wildcard_then_routing);
@@ -557,6 +764,7 @@ static void add(TCase *t)
 	tcase_add_test(t, test_FA_9_later_packets_wait_and_follow_in_order);
 	tcase_add_test(t, test_FA_9_hold_is_bounded_and_drops_by_name);
 	tcase_add_test(t, test_FA_9_unanswered_punts_are_repeated_thrice_then_dropped_by_name);
+	tcase_add_test(t, test_FA_9_held_packets_never_leave_untranslated_when_the_wildcard_goes);
 	tcase_add_test(t, test_FA_9_flood_of_punts_stays_bounded);
 	tcase_add_test(t, test_FA_9_answer_to_a_lost_punt_still_releases_all);
 	tcase_add_test(t, test_FA_2_returned_packet_without_affinity_goes_on_unchanged);
@@ -566,6 +774,13 @@ static void add(TCase *t)
 	tcase_add_test(t, test_MSG_11_super_packet_is_punted_in_parts_that_keep_their_order);
 	tcase_add_test(t, test_failures_around_a_packet_are_counted_by_name);
 	tcase_add_test(t, test_later_fragment_is_asked_about_by_its_addresses);
+	tcase_add_test(t, test_FIX_4_one_step_with_the_information_flag_is_enough);
+	tcase_add_test(t, test_FA_2_returned_packet_does_not_pass_another_wildcard_that_drops);
+	tcase_add_test(t, test_FA_2_returned_packet_goes_on_though_its_wildcard_went_and_its_address_is_advertised);
+	tcase_add_test(t, test_FA_7_packet_whose_hops_end_here_is_left_as_its_sender_knows_it);
+	tcase_add_test(t, test_MSG_11_ACT_1_sum_left_open_inside_does_not_concern_the_outer_one);
+	tcase_add_test(t, test_ACT_6_original_goes_to_one_taker_alone);
+	tcase_add_test(t, test_ACT_7_parts_of_an_overdue_super_packet_are_not_reported_again);
 }
 
 int main(void)

@@ -375,6 +375,48 @@ START_TEST(test_PREC_8_more_precedences_than_a_plan_has_steps_are_counted)
 }
 END_TEST
 
+START_TEST(test_PREC_7_answer_without_cookie_skips_nobody_after_its_own_precedence)
+{
+	struct bed *b = bed_new();
+	struct wire_msg two = at(2, true), three = at(3, true), m;
+	struct flow_key k = bed_client(1);
+
+	bed_message(b, 2, &two);
+	bed_message(b, 1, &three);
+	bed_packet(b, &k, SYN, 0);
+	ck_assert_uint_eq(b->sent[0].to.identity, 2);
+	m = answer_at(1, &b->sent[0], 0); /* of the other manager, better than where it matches */
+	bed_unset(&m, WIRE_SEG_FA_DATA);
+	bed_message(b, 1, &m);
+	ck_assert_uint_eq(b->forwarded_count, 0);
+	ck_assert_uint_eq(b->sent_count, 2);
+	ck_assert_uint_eq(b->sent[1].to.identity, 2);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_PREC_4_update_that_changes_the_backup_alone_takes_effect)
+{
+	struct bed *b = bed_new();
+	struct wire_msg first = bed_service(), second = bed_service();
+	struct flow_key k = bed_client(1);
+
+	bed_backup(&first, 1);
+	bed_backup(&second, 2);
+	bed_message(b, 1, &first);
+	bed_message(b, 2, &second);
+	bed_packet(b, &k, SYN, 0);
+	ck_assert_uint_eq(bed_last_sent(b)->to.identity, 1);
+	bed_backup(&first, 3); /* steps back behind the other */
+	bed_message(b, 1, &first);
+	k = bed_client(2);
+	bed_packet(b, &k, SYN, 0);
+	ck_assert_uint_eq(bed_last_sent(b)->to.identity, 2);
+	ck_assert_uint_eq(wildtab_count(engine_wildcards(b->e)), 2);
+	bed_free(b);
+}
+END_TEST
+
 static void add(TCase *t)
 {
 	tcase_add_test(t, test_PREC_1_best_first_in_either_search_order);
@@ -392,6 +434,8 @@ static void add(TCase *t)
 	tcase_add_test(t, test_PREC_9_ties_by_mask_bits_then_identity);
 	tcase_add_test(t, test_PREC_10_new_wildcard_acts_on_flows_that_have_plans);
 	tcase_add_test(t, test_PREC_8_more_precedences_than_a_plan_has_steps_are_counted);
+	tcase_add_test(t, test_PREC_7_answer_without_cookie_skips_nobody_after_its_own_precedence);
+	tcase_add_test(t, test_PREC_4_update_that_changes_the_backup_alone_takes_effect);
 }
 
 int main(void)

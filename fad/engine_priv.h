@@ -18,6 +18,7 @@ struct engine {
 	struct engine_conf conf;
 	const struct engine_out *out;
 	void *ctx;
+	const struct engine_tap *tap; /* NULL: nobody looks on */
 	struct wildtab *wild;
 	struct fixtab *fixed;
 	struct hold *hold;
@@ -40,6 +41,26 @@ static inline void engine_count(struct engine *e, enum engine_counter c)
 	e->counters[c]++;
 }
 
+static inline void engine_tell(const struct engine *e, const struct engine_news *news)
+{
+	if (e->out->news)
+		e->out->news(e->ctx, news);
+}
+
+static inline void engine_show(const struct engine *e, enum engine_counter why, const uint8_t *data, uint32_t len,
+			       uint32_t ifindex)
+{
+	if (__builtin_expect(e->tap != NULL, 0))
+		e->tap->packet(e->tap->ctx, why, data, len, ifindex);
+}
+
+/* The one way to drop a packet. */
+static inline void engine_lose(struct engine *e, enum engine_counter why, const struct packet *p)
+{
+	engine_count(e, why);
+	engine_show(e, why, p->data, p->len, p->ifindex);
+}
+
 /* Where a packet on its way through the precedences comes from. */
 enum passage_kind {
 	PASSAGE_FRESH,    /* an interface */
@@ -57,9 +78,38 @@ struct passage {
 	enum passage_kind kind;
 	struct affinity *answer;
 	affinity_rank resume;
+	bool held; /* it waited for a manager's word (FA-9) */
 };
 
+/* What one interest criterion says about a packet with these bits (ACT-6, ACT-7). */
+struct verdict {
+	bool notice; /* with a match message, else in an IP packet only message */
+	bool take;   /* the packet itself goes */
+	bool copy;   /* a copy goes */
+	bool hold;   /* the original waits for a fixed affinity */
+	uint16_t reasons;
+};
+
+static inline struct verdict engine_judge(const struct wire_interest *c, uint16_t bits)
+{
+	uint16_t copy = bits & c->copy;
+
+	return (struct verdict){
+		.notice = (bits & c->interest) != 0,
+		.take = (bits & c->data & ~copy) != 0,
+		.copy = copy != 0,
+		.hold = (copy & c->hold) != 0,
+		.reasons = bits & c->interest,
+	};
+}
+
 /* engine_packet.c */
+/*
+ * Compose what all precedences say about a key into one plan (PREC-8).  False: there are more precedences than a plan
+ * has steps; the rest is left out.
+ */
+bool engine_compose(const struct engine *e, const struct flow_key *k, struct fixed *fixed, const struct passage *way,
+		    struct flow_plan *plan);
 void engine_pass(struct engine *e, struct packet *p, const struct passage *way, uint64_t now_ms);
 /*
  * A punt was answered: take what was held for the flow, pass the answer's own

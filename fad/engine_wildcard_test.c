@@ -223,18 +223,23 @@ START_TEST(test_MSG_3_MSG_14_undecodable_is_denied_at_a_limited_rate)
 	struct bed *b = bed_new();
 	struct endpoint_peer from = bed_manager(9);
 	const struct wire_list unknown = {2, {77, 78}};
+	struct wire_msg m = bed_wildcard("203.0.113.10", 80);
 	struct bed_sent *s;
 
-	engine_undecodable(b->e, &from, &unknown);
+	m.sm_data = (struct wire_blob){(const uint8_t *)"abc", 3};
+	wire_set(&m, WIRE_SEG_SM_DATA, false);
+	engine_undecodable(b->e, &from, &m, &unknown);
 	s = &b->sent[0];
 	ck_assert_int_eq(s->m.h.type, WIRE_DENY);
 	ck_assert_mem_eq(s->m.list.types, unknown.types, 2);
 	ck_assert_uint_eq(s->to.identity, 9);
+	ck_assert_mem_eq(&s->m.wildcard, &m.wildcard, sizeof(m.wildcard)); /* which one (MSG-7) */
+	ck_assert_mem_eq(s->m.sm_data.data, "abc", 3);
 	for (int i = 0; i < 1000; i++)
-		engine_undecodable(b->e, &from, &unknown);
+		engine_undecodable(b->e, &from, &m, &unknown);
 	ck_assert_uint_eq(b->sent_count, 50);
 	bed_wait(b, 1000);
-	engine_undecodable(b->e, &from, &unknown);
+	engine_undecodable(b->e, &from, &m, &unknown);
 	ck_assert_uint_eq(b->sent_count, 51);
 	ck_counter(b, DENIES, 1002);
 	bed_free(b);
@@ -299,6 +304,12 @@ START_TEST(test_FA_8_protected_flag_needs_the_operator)
 	b = bed_new_with(&conf);
 	bed_message(b, 1, &m);
 	ck_assert_uint_eq(wildtab_count(engine_wildcards(b->e)), 1);
+	ck_assert_uint_eq(b->shape.flags, CLASSIFIER_SHAPE_PROTECTED);
+	m.wildcard.flags = 0; /* replaces it: flags are no match field (WILD-4) */
+	bed_message(b, 1, &m);
+	ck_assert_uint_eq(wildtab_count(engine_wildcards(b->e)), 1);
+	ck_assert_uint_eq(wildtab_shapes(engine_wildcards(b->e)), 1);
+	ck_assert_uint_eq(b->shape.flags, 0);
 	bed_free(b);
 }
 END_TEST
@@ -456,6 +467,30 @@ START_TEST(test_message_types_not_for_an_agent_are_counted)
 }
 END_TEST
 
+START_TEST(test_ACT_3_FA_9_unmatched_packet_to_an_advertised_host_is_dropped)
+{
+	static const char *const host[] = {VIP, "2001:db8:113::10"};
+	static const char *const next[] = {"203.0.113.11", "2001:db8:113::11"};
+	static const char *const client[] = {CLIENT, "2001:db8:7::1"};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct bed *b = bed_new();
+		struct wire_msg m = bed_wildcard(host[i], 80);
+		struct flow_key in = bed_key(IPPROTO_TCP, client[i], 1, host[i], 22);
+		struct flow_key out = bed_key(IPPROTO_TCP, client[i], 1, next[i], 22);
+
+		advertise(&m, NULL, 0); /* the destination itself: a /32, a /128 */
+		bed_message(b, 1, &m);
+		bed_packet(b, &in, SYN, 0);
+		ck_counter(b, DROP_ADVERTISED, 1);
+		bed_packet(b, &out, SYN, 0);
+		ck_counter(b, DROP_ADVERTISED, 1);
+		ck_assert_uint_eq(b->forwarded_count, 1);
+		bed_free(b);
+	}
+}
+END_TEST
+
 static void add(TCase *t)
 {
 	tcase_add_test(t, test_WILD_1_holds_what_was_said);
@@ -477,6 +512,7 @@ static void add(TCase *t)
 	tcase_add_test(t, test_ARCH_10_silent_manager_leaves_no_trace);
 	tcase_add_test(t, test_manager_without_affinities_is_remembered_for_a_minute);
 	tcase_add_test(t, test_message_types_not_for_an_agent_are_counted);
+	tcase_add_test(t, test_ACT_3_FA_9_unmatched_packet_to_an_advertised_host_is_dropped);
 }
 
 int main(void)

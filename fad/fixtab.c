@@ -172,6 +172,8 @@ struct fixed *fixtab_put(struct fixtab *t, const struct flow_key *k, const struc
 		free(x);
 		return NULL;
 	}
+	if (!f->fixed)
+		f->made_ms = a->updated_ms;
 	x->a = *a;
 	x->flow = f;
 	link_in_flow(f, x);

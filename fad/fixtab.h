@@ -49,7 +49,8 @@ struct flow {
 	struct flow_key key;
 	struct fixed *fixed;
 	struct flow_plan plan;
-	bool data_seen; /* a packet with data passed: "first data" for the wildcards of the plan (ACT-6) */
+	uint64_t made_ms; /* its first affinity came */
+	bool data_seen;   /* a packet with data passed: "first data" for the wildcards of the plan (ACT-6) */
 	UT_hash_handle hh;
 };
 

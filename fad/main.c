@@ -130,6 +130,9 @@ static int open_kernel(struct agent *a)
 	if (status != EXITCODE_OK)
 		return status;
 	classifier_permit_protected(a->classifier, a->conf.permit_protected);
+	for (size_t i = 0; i < a->conf.fallback.count; i++)
+		classifier_fallback(a->classifier, &((const struct addr *)a->conf.fallback.items)[i],
+				    a->conf.fallback_for);
 	status = classifier_attach_port(a->classifier, port_kernel_ifindex(a->port));
 	return status == EXITCODE_OK ? netlink_open(&a->netlink, a->loop, &agent_netlink_handler, a) : status;
 }
@@ -138,11 +141,12 @@ static int open_engine(struct agent *a)
 {
 	struct engine_conf conf = fad_config_engine(&a->conf);
 
+	conf.adverts_version = endpoint_incarnation(a->endpoint);
 	daemon_random(NULL, conf.hash_key, sizeof(conf.hash_key));
 	daemon_random(NULL, conf.cookie_key, sizeof(conf.cookie_key));
 	a->engine = engine_new(&conf, &agent_engine_out, a);
 	a->admin = admin_new();
-	return a->engine != NULL && a->admin != NULL ? EXITCODE_OK : failed("engine", ENOMEM);
+	return a->engine != NULL && a->admin != NULL && agent_tap_new(a) ? EXITCODE_OK : failed("engine", ENOMEM);
 }
 
 static int open_bus(struct agent *a, const struct daemon_options *o)
@@ -168,7 +172,7 @@ static int start(struct agent *a, const struct daemon_options *o)
 		return status;
 	r = sd_event_default(&a->loop);
 	if (r >= 0)
-		r = daemon_signals(a->loop, NULL, NULL);
+		r = daemon_signals_end(a->loop, NULL, agent_stop, a);
 	if (r < 0 || !agent_links_new(a))
 		return failed("event loop", r < 0 ? r : ENOMEM);
 	/* First what changes nothing when it fails. */
@@ -200,8 +204,16 @@ static int start(struct agent *a, const struct daemon_options *o)
 
 static void stop(struct agent *a)
 {
-	if (a->classifier != NULL && a->interfaces != NULL)
+	bool leave = a->stopping && agent_leaves(a);
+
+	if (leave) {
+		agent_forget_forwards(a);
+		classifier_close(a->classifier, false);
+		a->classifier = NULL;
+	} else if (a->classifier != NULL && a->interfaces != NULL) {
 		agent_links_detach(a);
+	}
+	sd_event_source_disable_unref(a->end);
 	sd_event_source_disable_unref(a->tick);
 	engine_free(a->engine); /* tells the classifier and routed-glue */
 	a->engine = NULL;
@@ -209,11 +221,12 @@ static void stop(struct agent *a)
 		agent_forget_forwards(a);
 	classifier_close(a->classifier, true);
 	if (a->port != NULL)
-		port_close(a->port, true);
+		port_close(a->port, !leave);
 	netlink_close(a->netlink);
 	endpoint_close(a->endpoint);
 	bus_server_free(a->bus);
 	admin_free(a->admin);
+	tap_free(a->tap);
 	free(a->interfaces);
 	sd_event_unref(a->loop);
 	fad_config_free(&a->conf);
@@ -238,7 +251,8 @@ static int serve(struct agent *a, const struct daemon_options *o)
 	daemon_stopping();
 	if (status < 0)
 		return failed("event loop", status);
-	log_info("ending; packets go the kernel's way");
+	log_info(a->stopping && agent_leaves(a) ? "ending; filters stay for the next one"
+						: "ending; packets go the kernel's way");
 	return status;
 }
 

@@ -25,8 +25,21 @@ struct manager {
 	uint32_t wildcards, fixed; /* affinities held */
 	uint64_t matches;          /* messages sent to it */
 	struct deny_limit denies;
-	UT_hash_handle hh; /* by peer.identity */
+	uint32_t longest_ttl_s; /* of its wildcards, when last looked */
+	bool silent;            /* when last looked */
+	UT_hash_handle hh;      /* by peer.identity */
 };
+
+/* A manager that let pass this much of its longest TTL, or this long without any, is silent. */
+#define MANAGER_SILENT_TTL_TENTHS  7
+#define MANAGER_SILENT_WITHOUT_TTL 30000
+
+static inline bool manager_is_silent(const struct manager *m, uint32_t longest_ttl_s, uint64_t now_ms)
+{
+	uint64_t patience = (uint64_t)longest_ttl_s * 100 * MANAGER_SILENT_TTL_TENTHS;
+
+	return now_ms - m->heard_ms > (patience ? patience : MANAGER_SILENT_WITHOUT_TTL);
+}
 
 /* Its name, or its identity in hex, in buf. */
 const char *manager_name(const struct manager *m, char buf[WIRE_MAX_NAME + 1]);

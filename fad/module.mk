@@ -4,3 +4,6 @@
 
 .PRECIOUS: $(BUILD)/gen/%.bpf.o $(BUILD)/gen/%.skel.h
 $(BUILD)/fad/classifier_io.o: $(BUILD)/gen/fad/classifier.skel.h
+
+# Filters of turnoutctl capture.
+LIBS_fad := -lpcap

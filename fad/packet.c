@@ -136,6 +136,8 @@ static enum packet_fault parse_ipv6(struct packet *p, size_t available)
 		if (!e)
 			return PACKET_SHORT;
 		size_t header = ((size_t)e[1] + 1) * 8;
+		if (next == IPPROTO_ROUTING && e[3] != 0)
+			return PACKET_ROUTING;
 		if (next == IPPROTO_AH)
 			header = ((size_t)e[1] + 2) * 4;
 		if (next == IPPROTO_FRAGMENT) {
@@ -210,8 +212,13 @@ uint16_t packet_interest(const struct packet *p, bool first_data)
 const char *packet_fault_name(enum packet_fault f)
 {
 	static const char *const names[PACKET_FAULT_COUNT] = {
-		[PACKET_OK] = "ok",         [PACKET_SHORT] = "short",       [PACKET_VERSION] = "version",
-		[PACKET_HEADER] = "header", [PACKET_CHECKSUM] = "checksum", [PACKET_EXTENSIONS] = "extensions",
+		[PACKET_OK] = "ok",
+		[PACKET_SHORT] = "short",
+		[PACKET_VERSION] = "version",
+		[PACKET_HEADER] = "header",
+		[PACKET_CHECKSUM] = "checksum",
+		[PACKET_EXTENSIONS] = "extensions",
+		[PACKET_ROUTING] = "routing-header",
 	};
 	return (unsigned)f < PACKET_FAULT_COUNT ? names[f] : "unknown";
 }

@@ -50,6 +50,7 @@ enum packet_fault {
 	PACKET_HEADER,     /* impossible header length or total length */
 	PACKET_CHECKSUM,   /* IPv4 header checksum wrong (only from packet_verify()) */
 	PACKET_EXTENSIONS, /* more than 8 IPv6 extension headers */
+	PACKET_ROUTING,    /* IPv6 routing header with segments left: its checksum is about another destination */
 	PACKET_FAULT_COUNT,
 };
 const char *packet_fault_name(enum packet_fault f);

@@ -250,6 +250,21 @@ START_TEST(test_KEY_3_ipv6_extension_headers)
 }
 END_TEST
 
+/* What it passes next is not whom its checksum is about: translating the one would ruin the other. */
+START_TEST(test_KEY_3_ipv6_routing_header_with_segments_left_is_refused)
+{
+	for (unsigned left = 0; left < 2; left++) {
+		struct draft d;
+		struct packet p;
+		ipv6(&d, IPPROTO_ROUTING);
+		put(&d, left ? "\x11\x00\x04\x01\0\0\0\0" : "\x11\x00\x04\x00\0\0\0\0", 8);
+		udp(&d, 7, 9, 4);
+		finish(&d);
+		ck_assert_int_eq(parse(&p, &d, d.len), left ? PACKET_ROUTING : PACKET_OK);
+	}
+}
+END_TEST
+
 START_TEST(test_KEY_3_ipv6_extension_limit)
 {
 	for (unsigned count = 7; count <= 9; count++) {
@@ -419,6 +434,7 @@ int main(void)
 	tcase_add_test(t, test_KEY_3_ipv6_tcp_truncated);
 	tcase_add_test(t, test_KEY_3_ipv6_extension_headers);
 	tcase_add_test(t, test_KEY_3_ipv6_extension_limit);
+	tcase_add_test(t, test_KEY_3_ipv6_routing_header_with_segments_left_is_refused);
 	tcase_add_test(t, test_fragments);
 	tcase_add_test(t, test_faults);
 	tcase_add_test(t, test_FA_7_header_checksum);

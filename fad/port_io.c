@@ -155,7 +155,7 @@ static void take(struct port *port, const struct tpacket2_hdr *h)
 	if (fault == PACKET_OK)
 		port->handler->receive(port->ctx, &p);
 	else
-		port->handler->bad(port->ctx, fault);
+		port->handler->bad(port->ctx, fault, ethernet + ETH_HLEN, h->tp_snaplen - ETH_HLEN);
 }
 
 /* One batch; false: the ring is empty. */

@@ -18,8 +18,8 @@ struct port;
 /* A punted packet: parsed, offload and ifindex set.  data may be edited in
  * place and is gone when the function returns. */
 typedef void (*port_receive)(void *ctx, struct packet *p);
-/* A frame that is not a parsable IP packet. */
-typedef void (*port_bad)(void *ctx, enum packet_fault fault);
+/* A frame that is not a parsable IP packet; data: as much of it as there is. */
+typedef void (*port_bad)(void *ctx, enum packet_fault fault, const uint8_t *data, uint32_t len);
 /* After each batch of received packets; optional. */
 typedef void (*port_batch_end)(void *ctx);
 

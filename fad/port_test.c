@@ -67,10 +67,12 @@ static void on_packet(void *ctx, struct packet *p)
 	memset(p->data, 0xdd, p->len); /* copied or sent by now */
 }
 
-static void on_bad(void *ctx, enum packet_fault fault)
+static void on_bad(void *ctx, enum packet_fault fault, const uint8_t *data, uint32_t len)
 {
 	struct fixture *f = ctx;
 
+	(void)data;
+	(void)len;
 	f->faults[fault]++;
 }
 

@@ -81,6 +81,7 @@ static void shape_of(const struct wire_wildcard *m, struct classifier_shape *s)
 		.proto_mask = m->proto ? 0xff : 0,
 		.sport_mask = m->sport ? 0xffff : 0,
 		.dport_mask = m->dport ? 0xffff : 0,
+		.flags = m->flags & WIRE_FLAG_PROTECTED ? CLASSIFIER_SHAPE_PROTECTED : 0,
 	};
 	memcpy(s->src_mask, m->src_mask, 16);
 	memcpy(s->dst_mask, m->dst_mask, 16);
@@ -322,14 +323,17 @@ struct wildcard *wildtab_find(struct wildtab *t, const struct manager *manager, 
 	int number;
 
 	shape_of(match, &masks);
-	number = shape_find(t, &masks);
-	if (number < 0)
-		return NULL;
-	own_key(match, (uint16_t)number, &key);
-	slot = slot_find(t, &key);
-	for (struct wildcard *w = slot ? slot->first : NULL; w; w = w->next_in_slot)
-		if (equal(w, manager, ranges, range_count, rank))
-			return w;
+	/* Flags are no match field (WILD-4): the equal one may be of the other kind. */
+	for (int turn = 0; turn < 2; turn++, masks.flags ^= CLASSIFIER_SHAPE_PROTECTED) {
+		number = shape_find(t, &masks);
+		if (number < 0)
+			continue;
+		own_key(match, (uint16_t)number, &key);
+		slot = slot_find(t, &key);
+		for (struct wildcard *w = slot ? slot->first : NULL; w; w = w->next_in_slot)
+			if (equal(w, manager, ranges, range_count, rank))
+				return w;
+	}
 	return NULL;
 }
 

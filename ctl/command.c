@@ -15,13 +15,21 @@
 
 const struct command commands[] = {
 	{"show", "LISTING", "print what the daemons hold", "turnoutctl show services", show_run, show_details},
+	{"watch", "", "print what happens, as it happens", "turnoutctl watch --for 1m", watch_run, watch_details},
+	{"trace", "PROTO FROM TO [FLAGS]", "what would become of a packet, and why",
+	 "turnoutctl trace tcp 10.0.1.11:4000 203.0.113.10:80", trace_run, trace_details},
+	{"server", "ACTION [SERVICE/]SERVER", "drain, disable or enable a server", "turnoutctl server drain web/s1",
+	 server_run, server_details},
 	{"version", "", "print the versions of turnoutctl and of the daemons", "turnoutctl version --json", version_run,
 	 NULL},
+	{"capture", "[FILTER...]", "show packets that agents drop, punt, copy or get back",
+	 "turnoutctl capture --drops -w drops.pcap tcp", capture_run, capture_details},
+	{"doctor", "", "what is wrong here, and what to do about it", "turnoutctl doctor", doctor_run, doctor_details},
 	{"help", "[VERB]", "explain a verb", "turnoutctl help show", help_run, NULL},
 	{NULL, NULL, NULL, NULL, NULL, NULL},
 };
 
-enum { OPTION_RUN_DIR = 256, OPTION_FROM, OPTION_JSON, OPTION_TIMEOUT, OPTION_ALL, OPTION_VERSION };
+enum { OPTION_RUN_DIR = 256, OPTION_FROM, OPTION_JSON, OPTION_TIMEOUT, OPTION_ALL, OPTION_VERSION, OPTION_CAPTURE };
 
 static const struct option options[] = {
 	{"run-dir", required_argument, NULL, OPTION_RUN_DIR},
@@ -31,6 +39,15 @@ static const struct option options[] = {
 	{"all", no_argument, NULL, OPTION_ALL},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, OPTION_VERSION},
+	/* Of capture, in the order of take_capture_option(); count and for are watch's, too. */
+	{"write", required_argument, NULL, 'w'},
+	{"count", required_argument, NULL, OPTION_CAPTURE},
+	{"for", required_argument, NULL, OPTION_CAPTURE + 1},
+	{"reason", required_argument, NULL, OPTION_CAPTURE + 2},
+	{"drops", no_argument, NULL, OPTION_CAPTURE + 3},
+	{"punts", no_argument, NULL, OPTION_CAPTURE + 4},
+	{"copies", no_argument, NULL, OPTION_CAPTURE + 5},
+	{"returned", no_argument, NULL, OPTION_CAPTURE + 6},
 	{NULL, 0, NULL, 0},
 };
 
@@ -128,8 +145,28 @@ static bool bad_option(struct ctl *c, int code, const char *word)
 	return false;
 }
 
+static bool take_capture_option(struct ctl *c, int code)
+{
+	struct ctl_capture *o = &c->capture;
+	const char **const texts[] = {&o->count, &o->duration, &o->reason};
+	bool *const flags[] = {&o->drops, &o->punts, &o->copies, &o->returned};
+
+	if (code == 'w')
+		o->file = optarg;
+	else if (code < OPTION_CAPTURE + 3)
+		*texts[code - OPTION_CAPTURE] = optarg;
+	else
+		*flags[code - OPTION_CAPTURE - 3] = true;
+	for (const struct option *l = options; l->name; l++)
+		if (l->val == code)
+			*(code == OPTION_CAPTURE || code == OPTION_CAPTURE + 1 ? &o->bound : &o->given) = l->name;
+	return true;
+}
+
 static bool take_option(struct ctl *c, int code, const char *word)
 {
+	if (code == 'w' || (code >= OPTION_CAPTURE && code <= OPTION_CAPTURE + 6))
+		return take_capture_option(c, code);
 	switch (code) {
 	case OPTION_RUN_DIR:
 		if (!*optarg) {
@@ -165,7 +202,7 @@ static bool parse(struct ctl *c, int argc, char **argv)
 	optind = 0; /* so that a process can parse more than once (glibc) */
 	for (;;) {
 		int at = optind ? optind : 1;
-		int code = getopt_long(argc, argv, ":h", options, NULL);
+		int code = getopt_long(argc, argv, ":hw:", options, NULL);
 
 		if (code == -1)
 			break;
@@ -199,6 +236,12 @@ static enum exitcode dispatch(struct ctl *c)
 		help_command(c->out, command);
 		return EXITCODE_OK;
 	}
+	if (c->capture.given && command->run != capture_run)
+		return ctl_error(c, EXITCODE_USAGE, "--%s is an option of capture, not of %s", c->capture.given,
+				 command->name);
+	if (c->capture.bound && command->run != capture_run && command->run != watch_run)
+		return ctl_error(c, EXITCODE_USAGE, "--%s is an option of capture and watch, not of %s",
+				 c->capture.bound, command->name);
 	return command->run(c);
 }
 

@@ -17,6 +17,14 @@
 #define CTL_TIMEOUT_MS     2000
 #define CTL_TIMEOUT_MAX_MS 600000
 
+/* Options of capture, and some of watch, as given; NULL: not. */
+struct ctl_capture {
+	const char *file, *count, *duration, *reason;
+	bool drops, punts, copies, returned;
+	const char *given; /* the name of one of them that only capture has */
+	const char *bound; /* of one that watch has, too */
+};
+
 struct ctl {
 	FILE *out;
 	FILE *err;
@@ -28,6 +36,7 @@ struct ctl {
 	bool help;
 	bool version;
 	int timeout_ms;
+	struct ctl_capture capture;
 	int argc; /* words that are not options, the verb first */
 	char **argv;
 };
@@ -51,6 +60,20 @@ enum exitcode show_run(struct ctl *c);
 void show_details(FILE *out);
 enum exitcode version_run(struct ctl *c);
 enum exitcode help_run(struct ctl *c);
+enum exitcode watch_run(struct ctl *c);
+void watch_details(FILE *out);
+enum exitcode trace_run(struct ctl *c);
+void trace_details(FILE *out);
+/* "192.0.2.1:80", "[2001:db8::1]:80", or an address alone, port 0.  host: ADDR_STRLEN bytes. */
+bool trace_endpoint(const char *text, char *host, uint32_t *port);
+enum exitcode server_run(struct ctl *c);
+void server_details(FILE *out);
+/* "web/s1" or "s1"; service gets "" without one.  False: not of this form. */
+bool server_split(const char *word, char *service, size_t size, const char **name);
+enum exitcode capture_run(struct ctl *c);
+void capture_details(FILE *out);
+enum exitcode doctor_run(struct ctl *c);
+void doctor_details(FILE *out);
 void help_general(FILE *out);
 void help_command(FILE *out, const struct command *command);
 

@@ -26,7 +26,7 @@ void help_general(FILE *out)
 {
 	fprintf(out, "usage: turnoutctl VERB [OPTIONS]\n\nAsks the Turnout daemons of this machine.\n\nVerbs:\n");
 	for (const struct command *c = commands; c->name; c++)
-		fprintf(out, "  %-7s %-8s %s\n", c->name, c->arguments, c->help);
+		fprintf(out, "  %-8s %-11s %s\n", c->name, c->arguments, c->help);
 	print_options(out);
 	fprintf(out, "\nExample:\n  turnoutctl show services\n");
 }

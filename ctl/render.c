@@ -146,17 +146,37 @@ static void json_start(struct render *r)
 	fprintf(r->out, "{\"%s\":[", r->listing);
 }
 
-static bool json_row(struct render *r, const char *daemon, const ProtobufCMessage *row)
+/* NULL: out of memory. */
+static json_t *json_of(const char *daemon, const ProtobufCMessage *row)
 {
 	json_t *object = json_object();
 	bool ok = object != NULL;
 
-	for (unsigned i = 0; ok && i < r->type->n_fields; i++) {
-		const ProtobufCFieldDescriptor *field = &r->type->fields[i];
+	for (unsigned i = 0; ok && i < row->descriptor->n_fields; i++) {
+		const ProtobufCFieldDescriptor *field = &row->descriptor->fields[i];
 
 		ok = json_object_set_new(object, field->name, json_value(field, member(row, field))) == 0;
 	}
-	ok = ok && json_object_set_new(object, RENDER_DAEMON, json_text(daemon)) == 0;
+	if (ok && json_object_set_new(object, RENDER_DAEMON, json_text(daemon)) == 0)
+		return object;
+	json_decref(object);
+	return NULL;
+}
+
+bool render_line(FILE *out, const char *daemon, const ProtobufCMessage *row)
+{
+	json_t *object = json_of(daemon, row);
+	bool ok = object && json_dumpf(object, out, JSON_COMPACT) == 0;
+
+	json_decref(object);
+	return fputc('\n', out) != EOF && ok;
+}
+
+static bool json_row(struct render *r, const char *daemon, const ProtobufCMessage *row)
+{
+	json_t *object = json_of(daemon, row);
+	bool ok = object != NULL;
+
 	if (ok) {
 		if (r->rows == 0)
 			json_start(r);

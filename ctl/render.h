@@ -35,6 +35,9 @@ bool render_end(struct render *r, const char *empty);
 /* Free r; an unfinished JSON document stays unfinished. */
 void render_cancel(struct render *r);
 
+/* One row as a JSON object in a line of its own. */
+bool render_line(FILE *out, const char *daemon, const ProtobufCMessage *row);
+
 /* Can fields of this type be printed?  (For a test over all row types.) */
 bool render_knows(const ProtobufCFieldDescriptor *field);
 

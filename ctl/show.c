@@ -22,6 +22,7 @@ static const struct {
 	{"servers", "servers behind the services, and their health"},
 	{"wildcards", "wildcard affinities: what managers want of sets of flows"},
 	{"affinities", "fixed affinities: what managers want of single flows"},
+	{"flows", "at an agent: flows and all that acts on them; at a manager: connections"},
 	{"counters", "what was counted, drops by reason; zeros only with --all or --json"},
 	{"routes", "prefixes announced through routing"},
 	{"interfaces", "data interfaces"},

@@ -13,6 +13,11 @@ RUN_PYTHON := PYTHONDONTWRITEBYTECODE=1 $(PYTHON)
 check:
 	@$(RUN_PYTHON) tests/run --build $(CHECK_BUILD)
 
+# Minutes, and best on a machine that has nothing else to do; not part of check.  docs/routes.md.
+.PHONY: bench-routes
+bench-routes: all
+	@$(RUN_PYTHON) tests/bench-routes --build $(BUILD)/bin
+
 requirements:
 	@$(RUN_PYTHON) tests/requirements.py --results $(CHECK_BUILD)/results/results.json
 

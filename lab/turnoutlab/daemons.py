@@ -24,6 +24,7 @@ security:
 """
 
 FAD = "interfaces: [core, lan]\n"
+FALLBACK = "fallback: [{v4}, {v6}]\n"
 
 SERVICE = """\
   - name: {name}
@@ -81,10 +82,19 @@ def _services(topology):
     return text
 
 
+def _fallback(topology, node):
+    """The next router on the server LAN, if there is one."""
+    routers = topology.by_role("router")
+    if len(routers) == 1:
+        return ""
+    v4, v6 = routers[(routers.index(node) + 1) % len(routers)].interfaces["lan"]
+    return FALLBACK.format(v4=v4, v6=f'"{v6}"')
+
+
 def configuration(daemon, topology, node, key, frr_run):
     """The configuration file of a daemon on a node; key: path of the shared key, frr_run: FRRouting's run directory."""
     if daemon == "fad":
-        return _common(node, key) + FAD
+        return _common(node, key) + FAD + _fallback(topology, node)
     if daemon == "routed-glue":
         return f"agents: [fad]\ninterface: vip0\nfrr: {frr_run}\n"
     return _common(node, key) + _services(topology)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """FRRouting in a node: its configuration and the script that runs its daemons.
 
-BGP with BFD between core and the routers, both address families.  The routers
-announce the server LAN and whatever kernel routes go out of vip0; nothing here
-names a VIP.  Must not know Turnout's daemons beyond that interface.
+Between core and the routers BGP, or OSPF and OSPFv3, as the topology says; with
+BFD, both address families.  The routers announce the server LAN and whatever
+kernel routes go out of vip0; nothing here names a VIP.  Must not know Turnout's
+daemons beyond that interface.
 """
 
 import os
@@ -11,7 +12,8 @@ import shutil
 
 from turnoutlab.process import LabError, adopt
 
-DAEMONS = ("zebra", "bgpd", "bfdd")
+DAEMONS = {"bgp": ("zebra", "bgpd", "bfdd"), "ospf": ("zebra", "ospfd", "ospf6d", "bfdd")}
+ALL_DAEMONS = ("zebra", "bgpd", "ospfd", "ospf6d", "bfdd")
 LIBEXEC = "/usr/lib/frr"
 CRASH_LOGS = "/var/tmp/frr"
 
@@ -24,6 +26,14 @@ dir={directory}
 run=$dir/run
 log=$dir/log
 
+# watchfrr restarts all and one side by side; the second would find the first's daemon, and give up unconfigured.
+# "restart all" calls itself, with the lock already held.
+if [ -z "$FRR_SH_LOCKED" ]; then
+	exec 9> "$dir/lock"
+	flock 9
+	export FRR_SH_LOCKED=1
+fi
+
 log_file() {{ echo "$log/$1.log"; }}
 
 start() {{
@@ -33,7 +43,7 @@ start() {{
 	bfdd) extra=(--bfdctl "$run/bfdd.sock") ;;
 	esac
 	{libexec}/"$1" -d -f "$dir/empty.conf" -z "$run/zserv.api" --vty_socket "$run" -i "$run/$1.pid" \\
-		-P 0 -A 127.0.0.1 --log "file:$(log_file "$1")" "${{extra[@]}}" || return 1
+		-P 0 -A 127.0.0.1 --log "file:$(log_file "$1")" "${{extra[@]}}" 9>&- || return 1
 	for ((i = 0; i < 100; i++)); do
 		[ -S "$run/$1.vty" ] && return 0
 		sleep 0.05
@@ -114,12 +124,43 @@ NEIGHBOR = """\
 """
 
 
+# Timers are FRRouting's own, but for finding neighbours and repeating what they missed.
+OSPF_LINK = """\
+interface {interface}
+ ip ospf area 0
+ ip ospf network point-to-point
+ ip ospf hello-interval 1
+ ip ospf dead-interval 4
+ ip ospf retransmit-interval 1
+ ip ospf bfd
+ ipv6 ospf6 area 0
+ ipv6 ospf6 network point-to-point
+ ipv6 ospf6 hello-interval 1
+ ipv6 ospf6 dead-interval 4
+ ipv6 ospf6 retransmit-interval 1
+ ipv6 ospf6 bfd
+!
+"""
+OSPF_PASSIVE = """\
+interface {interface}
+ ip ospf area 0
+ ip ospf passive
+ ipv6 ospf6 area 0
+ ipv6 ospf6 passive
+!
+"""
+
+
 def configuration(topology, node):
     """frr.conf of a node."""
-    sessions = topology.bgp_sessions(node)
     text = HEAD.format(node=node.name)
     text += (CORE_ONLY + "!\n") if node.role == "core" else ("!\n" + ROUTER_MAPS)
-    text += ALL_MAPS + BFD + f"router bgp {node.asn}\n bgp router-id {next(iter(node.interfaces.values()))[0]}\n"
+    return text + {"bgp": _bgp, "ospf": _ospf}[topology.routing](topology, node)
+
+
+def _bgp(topology, node):
+    sessions = topology.adjacencies(node)
+    text = ALL_MAPS + BFD + f"router bgp {node.asn}\n bgp router-id {next(iter(node.interfaces.values()))[0]}\n"
     text += " no bgp ebgp-requires-policy\n no bgp default ipv4-unicast\n"
     text += " bgp bestpath as-path multipath-relax\n timers bgp 1 3\n"
     for other, *addresses in sessions:
@@ -141,14 +182,38 @@ def configuration(topology, node):
     return text + "!\n"
 
 
+def _ospf(topology, node):
+    """Links to other FRR nodes, and what hangs on a node's other interfaces; the control network is nobody's business."""
+    links = {node_interface(topology, node, other) for other, *_ in topology.adjacencies(node)}
+    text = ""
+    for interface in node.interfaces:
+        if interface in links:
+            text += OSPF_LINK.format(interface=interface)
+        elif node.role == "core" or interface == "lan":
+            text += OSPF_PASSIVE.format(interface=interface)
+    for protocol in ("ospf", "ospf6"):
+        text += f"router {protocol}\n {protocol} router-id {next(iter(node.interfaces.values()))[0]}\n"
+        text += " maximum-paths 16\n" if node.role == "core" else " redistribute kernel route-map VIP-OUT\n"
+        text += "!\n"
+    return text
+
+
+def node_interface(topology, node, other):
+    """The interface of a node that leads to another."""
+    for interface, network in node.networks.items():
+        if other.name in (member[0] for member in network.members):
+            return interface
+    raise LabError(f"{node.name} has no link to {other.name}")
+
+
 def prepare(topology, node, directory):
     """Write configuration and script into the node's frr directory; its parts belong to frr."""
     if not os.path.exists(f"{LIBEXEC}/watchfrr"):
         raise LabError(f"{node.name}: FRRouting is not installed; `make deps` installs what the lab needs")
     for sub in ("", "run", "log"):
         os.makedirs(f"{directory}/{sub}", exist_ok=True)
-    script = SCRIPT.format(node=node.name, directory=directory, libexec=LIBEXEC, daemons=" ".join(DAEMONS),
-                           reverse=" ".join(reversed(DAEMONS)))
+    script = SCRIPT.format(node=node.name, directory=directory, libexec=LIBEXEC, daemons=" ".join(DAEMONS[topology.routing]),
+                           reverse=" ".join(reversed(DAEMONS[topology.routing])))
     files = {"frr.conf": configuration(topology, node), "vtysh.conf": "service integrated-vtysh-config\n",
              "empty.conf": "", "frr.sh": script}
     for name, text in files.items():
@@ -165,18 +230,18 @@ def vtysh_wrapper(directory):
             f"exec /usr/bin/vtysh --vty_socket {directory}/run --config_dir {directory} \"$@\"\n")
 
 
-def watch_argv(directory):
+def watch_argv(directory, routing):
     """watchfrr in the foreground.  Intervals are short: this is a lab."""
     script = f"{directory}/frr.sh"
     return [f"{LIBEXEC}/watchfrr", "-S", f"{directory}/run", "-p", f"{directory}/run/watchfrr.pid",
             "-i", "1", "-t", "10", "--min-restart-interval", "1", "--max-restart-interval", "10",
-            "-r", f"{script} restart %s", "-s", f"{script} start %s", "-k", f"{script} stop %s", *DAEMONS]
+            "-r", f"{script} restart %s", "-s", f"{script} start %s", "-k", f"{script} stop %s", *DAEMONS[routing]]
 
 
 def running(directory, namespace):
     """Records of the node's FRR daemons as their pid files have them, by name."""
     found = {}
-    for daemon in DAEMONS:
+    for daemon in ALL_DAEMONS:
         record = adopt(f"{directory}/run/{daemon}.pid", namespace)
         if record:
             found[daemon] = record

@@ -212,7 +212,7 @@ class Lab:
         for sub in ("", "/shared"):
             os.makedirs(self.directory + sub, mode=0o755)
         self.state = {
-            "name": self.name, "topology": shape.name, "phase": "starting", "build": build, "debug": debug,
+            "name": self.name, "topology": shape.name, "routing": shape.routing, "phase": "starting", "build": build, "debug": debug,
             "with_daemons": with_daemons, "vips": list(topology.VIPS), "directory": self.directory,
             "key": f"{self.directory}/key1",
             "big_file": {"path": f"{self.directory}/shared/{servers.BIG_FILE}", "size": servers.BIG_FILE_SIZE,
@@ -353,7 +353,7 @@ class Lab:
             entry = self._entry(name, daemon, [], pidfile=f"{directory}/run/{daemon}.pid", ready="")
             entry.update(record, log=f"{directory}/log/{daemon}.log", config=f"{directory}/frr.conf")
             self._record(entry)
-        self._launch(self._entry(name, "watchfrr", frr.watch_argv(directory), ready=""))
+        self._launch(self._entry(name, "watchfrr", frr.watch_argv(directory, self.state["routing"]), ready=""))
 
     # ---- waiting until it works ----------------------------------------
 
@@ -394,7 +394,7 @@ class Lab:
         """The ends of the logs that may tell why."""
         text = ""
         for entry in self.state["processes"].values():
-            if entry["daemon"] in ("fad", "routed-glue", "smd", "bgpd"):
+            if entry["daemon"] in ("fad", "routed-glue", "smd", "bgpd", "ospfd", "ospf6d"):
                 last = process.tail(entry["log"], 3)
                 text += f"{entry['node']}: {entry['daemon']}:\n{last}\n" if last else ""
         return text.rstrip()
@@ -405,7 +405,7 @@ class Lab:
         """Stop a daemon (SIGTERM, or SIGKILL with `kill`); `frr` is FRRouting with its watchdog."""
         with state.locked(self.name):
             self.node(node)
-            names = ["watchfrr", *reversed(frr.DAEMONS)] if daemon == "frr" else [daemon]
+            names = ["watchfrr", *reversed(frr.DAEMONS[self.state["routing"]])] if daemon == "frr" else [daemon]
             records = [self._current(self._process(node, name)) for name in names]
             for record in records:
                 # One after another: the watchdog first, or it restarts what ends.
@@ -431,7 +431,7 @@ class Lab:
             entry = self._process(node, daemon)
             if process.alive(self._current(entry)):
                 raise LabError(f"{node}: {daemon} runs already, process {entry['pid']}")
-            if daemon in frr.DAEMONS:
+            if daemon in frr.ALL_DAEMONS:
                 self._frr_script(node, "start", daemon)
                 entry.update(process.adopt(entry["pidfile"], entry["namespace"]) or {})
                 self._save()

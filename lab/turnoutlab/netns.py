@@ -50,13 +50,18 @@ def _batch(lines, what, namespace=None):
     run(argv, stdin="\n".join(lines) + "\n", what=what)
 
 
-def _sysctls(lab, node):
-    settings = dict(SYSCTLS)
+def settings(node):
+    """Kernel settings of a node's namespace."""
+    found = dict(SYSCTLS)
     if node.forwards:
-        settings.update(FORWARDING)
+        found.update(FORWARDING)
     if node.role == "bridge":
-        settings.update(BRIDGE)
-    arguments = [f"{key}={value}" for key, value in settings.items()]
+        found.update(BRIDGE)
+    return found
+
+
+def _sysctls(lab, node):
+    arguments = [f"{key}={value}" for key, value in settings(node).items()]
     # -e: br_netfilter's keys are there only when it is loaded.
     run(in_netns(name(lab, node.name), ["sysctl", "-q", "-e", "-w", *arguments]), what=f"{node.name}: sysctl")
 
@@ -94,6 +99,20 @@ def _node_setup(node):
     return lines
 
 
+def _configure(node, lines, namespace):
+    # "route" lines with -6 need their own call: the family is not per line in a batch.
+    _batch([line for line in lines if not line.startswith("-6 ")], f"{node.name}: addresses", namespace)
+    prefix = ["ip"] + (["-n", namespace] if namespace else [])
+    for line in lines:
+        if line.startswith("-6 "):
+            run([*prefix, *line.split()], what=f"{node.name}: default route")
+
+
+def configure(node, namespace):
+    """Give a node's interfaces their addresses, and set its static routes; "" is the namespace we are in."""
+    _configure(node, _node_setup(node), namespace)
+
+
 def build(lab, topology):
     """Make the namespaces, links, addresses and static routes."""
     namespaces = [name(lab, n) for n in topology.nodes]
@@ -106,13 +125,10 @@ def build(lab, topology):
         _sysctls(lab, node)
     _batch(_veths(lab, topology), "links")
     for node in topology.nodes.values():
-        lines = _bridge_setup(topology, node) if node.role == "bridge" else _node_setup(node)
-        # "route" lines with -6 need their own call: the family is not per line in a batch.
-        plain = [line for line in lines if not line.startswith("-6 ")]
-        _batch(plain, f"{node.name}: addresses", name(lab, node.name))
-        for line in lines:
-            if line.startswith("-6 "):
-                run(["ip", "-n", name(lab, node.name), *line.split()], what=f"{node.name}: default route")
+        if node.role == "bridge":
+            _configure(node, _bridge_setup(topology, node), name(lab, node.name))
+        else:
+            configure(node, name(lab, node.name))
 
 
 def remove(namespaces):

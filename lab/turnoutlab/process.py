@@ -49,7 +49,9 @@ def run(argv, stdin=None, timeout=20, what=None):
 
 
 def in_netns(namespace, argv):
-    """argv to run in a namespace.  Not `ip netns exec`, which hides /sys/fs/bpf."""
+    """argv to run in a namespace; "" is the one we are in.  Not `ip netns exec`, which hides /sys/fs/bpf."""
+    if not namespace:
+        return list(argv)
     return ["nsenter", f"--net={NETNS_DIR}/{namespace}", "--", *argv]
 
 
@@ -75,10 +77,10 @@ def alive(record):
 
 
 def in_this_netns(pid, namespace):
-    """Is pid in the network namespace of that name?"""
+    """Is pid in the network namespace of that name?  "" is the one we are in."""
     try:
         mine = os.stat(f"/proc/{pid}/ns/net")
-        named = os.stat(f"{NETNS_DIR}/{namespace}")
+        named = os.stat(f"{NETNS_DIR}/{namespace}" if namespace else "/proc/self/ns/net")
     except OSError:
         return False
     return (mine.st_ino, mine.st_dev) == (named.st_ino, named.st_dev)

@@ -37,6 +37,11 @@ http {{
 		listen {http};
 		listen [::]:{http};
 		location / {{ return 200 "{name} $remote_addr\\n"; }}
+		# For health checks: a file named sick makes it ill.
+		location = /health {{
+			if (-f {directory}/sick) {{ return 500; }}
+			return 200 "{name} is well\\n";
+		}}
 	}}
 	# The 100 MB file, and uploads: answered with the number of bytes received.
 	server {{

@@ -61,11 +61,12 @@ class Topology:
     summary: str
     nodes: dict
     networks: list
+    routing: str = "bgp"  # what core and the routers speak: bgp | ospf (both address families)
 
     def by_role(self, role):
         return [n for n in self.nodes.values() if n.role == role]
 
-    def bgp_sessions(self, node):
+    def adjacencies(self, node):
         """(neighbour node, its IPv4, its IPv6) for every link of `node` to another FRR node."""
         found = []
         for network in self.networks:
@@ -102,7 +103,7 @@ def _networks(routers):
     return found
 
 
-def _build(name, summary, router_count):
+def _build(name, summary, router_count, routing="bgp"):
     routers = ROUTERS[:router_count]
     nodes = [Node(c, "client") for c in CLIENTS]
     nodes += [Node("core", "core", asn=65000)]
@@ -110,7 +111,7 @@ def _build(name, summary, router_count):
     nodes += [Node(s, "server") for s in SERVERS]
     nodes += [Node(m, "manager", identity=identity) for m, identity in MANAGERS]
     nodes += [Node("lan", "bridge"), Node("mgmt", "bridge")]
-    topology = Topology(name, summary, {n.name: n for n in nodes}, _networks([r[0] for r in routers]))
+    topology = Topology(name, summary, {n.name: n for n in nodes}, _networks([r[0] for r in routers]), routing)
     for network in topology.networks:
         for member, interface, host in network.members:
             topology.nodes[member].interfaces[interface] = network.addresses(host)
@@ -126,6 +127,7 @@ def topologies():
     """All topologies by name, the default one first."""
     return {
         "pair": _build("pair", "two routers side by side between core and three servers (default)", 2),
+        "pair-ospf": _build("pair-ospf", "the same with OSPF and OSPFv3 instead of BGP", 2, "ospf"),
         "single": _build("single", "the same with one router, r1", 1),
     }
 

@@ -25,10 +25,13 @@ def complete(*words, cwd=ROOT):
     return done.stdout.splitlines()
 
 
+def section_text(text, title):
+    return text.split(f"\n{title}:\n")[1].split("\n\n")[0]
+
+
 def section(text, title):
     """First words of the indented lines below a title of turnoutctl's help."""
-    below = text.split(f"\n{title}:\n")[1].split("\n\n")[0]
-    return re.findall(r"^  (\S+)", below, re.M)
+    return re.findall(r"^  (\S+)", section_text(text, title), re.M)
 
 
 def told(*arguments):
@@ -53,6 +56,14 @@ def test_options_are_those_of_the_program_ARCH_7():
     assert complete("show", "--j") == ["--json"]
 
 
+def test_options_of_capture_ARCH_7():
+    """Those that only capture has are offered after it, and their values are no verbs."""
+    offered = set(re.findall(r"^  (--?[a-z]+)", section_text(told("help", "capture"), "Of capture"), re.M))
+    assert offered and offered <= set(complete("capture", "-"))
+    assert not offered & set(complete("show", "-"))
+    assert complete("capture", "--count", "") == [] and complete("capture", "--count", "3", "--dr") == ["--drops"]
+
+
 def test_nothing_where_nothing_can_follow():
     assert complete("show", "agents", "") == []
     assert complete("version", "") == []
@@ -70,7 +81,7 @@ def test_run_directories(tmp_path, option):
 
 
 def test_values_of_options_are_not_verbs():
-    assert complete("--from", "show", "") == ["show", "version", "help"]
+    assert complete("--from", "show", "") == section(told("help"), "Verbs")
     assert complete("--timeout", "=", "5", "sh") == ["show"]
 
 

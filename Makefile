@@ -97,7 +97,7 @@ $(BUILD)/%.o: %.c | $(BUILD)/gen/proto/admin.pb-c.h
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-$(BUILD)/gen/proto/admin.pb-c.o: $(BUILD)/gen/proto/admin.pb-c.c
+$(BUILD)/gen/proto/admin.pb-c.o: $(BUILD)/gen/proto/admin.pb-c.c $(BUILD)/gen/proto/admin.pb-c.h
 	$(call say,CC,$<)$(CC) -std=gnu11 $(CFLAGS) $(SANFLAGS) -fPIE -I$(BUILD)/gen $(PKG_CFLAGS) -c -o $@ $<
 $(BUILD)/gen/proto/admin.pb-c.c: $(BUILD)/gen/proto/admin.pb-c.h
 $(BUILD)/gen/proto/admin.pb-c.h: proto/admin.proto
@@ -165,7 +165,7 @@ clean:
 	rm -rf build
 help:
 	@printf '%s\n' 'make            build everything' 'make demo       the main job, in namespaces, narrated' \
-		'make check      all tests' 'make lint       formatting and static checks' \
+		'make check      all tests' 'make check-docker  the lab in containers' 'make lint       formatting and static checks' \
 		'make fuzz MINUTES=n  longer fuzzing, n minutes each' 'make vectors    golden messages printed anew' 'make requirements  which requirement has tests' \
 		'make install [DESTDIR=] [PREFIX=]' 'make deps       install what the build needs (apt)' 'make clean'
 

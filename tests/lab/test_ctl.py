@@ -19,7 +19,8 @@ def outcome(lab, router, *flow):
     return steps(lab, router, *flow)[-1]
 
 
-def test_trace_of_a_live_connection_agrees_with_the_manager_ARCH_7(lab):
+def test_trace_of_a_live_connection_agrees_with_the_manager_ARCH_7(healthy):
+    lab = healthy
     with lab.popen("client1", "curl", "-s", "--local-port", "4100", "--limit-rate", "200k", "-o", "/dev/null",
                    f"http://{VIP4}:8080{lab.status()['big_file']['url_path']}", stdout=subprocess.DEVNULL) as download:
         try:

@@ -84,7 +84,7 @@ def test_managers_reach_servers_and_agents_by_the_control_network(healthy):
 
 
 @pytest.mark.parametrize("arguments, words", [
-    (("up", "nonesuch"), "no topology 'nonesuch'; there are: pair single"),
+    (("up", "nonesuch"), "no topology 'nonesuch'; there are: pair pair-ospf single"),
     (("up", "--name", "Bad Name"), "lab name 'Bad Name'"),
     (("up", "--build", "/nonexistent"), "/nonexistent: no fad, routed-glue, smd"),
     (("exec", "--name", "nolab", "r1"), "lab 'nolab' is not up"),

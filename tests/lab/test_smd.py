@@ -199,10 +199,12 @@ def test_server_taken_out_by_the_operator_SVC_2_ARCH_7(healthy, action):
 
 
 def test_short_connections_leave_no_count_behind_SM_7(healthy):
+    def connections():
+        return sum(int(r["connections"]) for r in healthy.rows("sm1", "smd", "servers") if r["service"] == "web")
+    before = connections()  # other tests have left some half open
     requests(healthy, count=30)
     requests(healthy, vip=VIP6, count=30)
-    assert until(lambda: sum(int(r["connections"]) for r in healthy.rows("sm1", "smd", "servers")
-                             if r["service"] == "web") == 0, 5)
+    assert until(lambda: connections() <= before, 5)
     time.sleep(0.2)
     counters = healthy.counters("sm1", "smd")
     assert counters["messages", "notices"] >= 120 and counters["flows", "closed"] >= 60

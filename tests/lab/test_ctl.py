@@ -29,8 +29,11 @@ def test_trace_of_a_live_connection_agrees_with_the_manager_ARCH_7(healthy):
             said = {s["address"] for s in lab.rows("sm1", "smd", "servers") if s["name"] == flow["server"]}
             told = [r for r in ("r1", "r2") if r in flow["agents"].split()]
             assert told
-            for router in told:
-                story = steps(lab, router, "tcp", source, f"{VIP4}:8080", "A")
+            stories = [steps(lab, router, "tcp", source, f"{VIP4}:8080", "A") for router in told]
+            # A router that only the replies cross was told of these alone, and would ask.
+            known = [s for s in stories if s[-1]["verdict"] != "punt"]
+            assert known, stories
+            for story in known:
                 result = [s for s in story if s["what"] == "result"][0]["match"]
                 assert any(f"> {address}:8080" in result for address in said), story
                 assert story[-1]["verdict"] == "forward" and story[-2]["interface"] == "lan"

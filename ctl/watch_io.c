@@ -60,19 +60,20 @@ static void stamp(char *text, size_t size)
 	snprintf(text + len, size - len, ".%03ld%s", now.tv_nsec / 1000000, zone);
 }
 
-static void show(struct watched *d, Turnout__WatchRow *row)
+static void show(struct watched *d, const Turnout__WatchRow *row)
 {
 	struct watch *w = d->watch;
+	Turnout__WatchRow stamped = *row;
 	char time[64];
 
 	if (w->wanted && w->shown >= w->wanted)
 		return;
 	stamp(time, sizeof(time));
-	row->time = time;
+	stamped.time = time;
 	if (w->ctl->json)
-		render_line(w->ctl->out, d->label, &row->base);
+		render_line(w->ctl->out, d->label, &stamped.base);
 	else
-		watch_print(w->ctl->out, d->label, row);
+		watch_print(w->ctl->out, d->label, &stamped);
 	/* A reader that went away ends this, and is no failure. */
 	if (fflush(w->ctl->out) != 0)
 		sd_event_exit(w->loop, 0);

@@ -41,27 +41,43 @@ static int connect_to(const char *dir, const char *name)
 
 /* ---- is it there? ---- */
 
+/* 0: somebody listens there; else a negative errno. */
+static int listens(const char *dir, const char *name)
+{
+	int fd = connect_to(dir, name);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0 || fd == -EAGAIN ? 0 : fd; /* EAGAIN: it is busy, so it is there */
+}
+
+static bool refused(int error)
+{
+	return error == -EACCES || error == -EPERM;
+}
+
 int frr_present(const char *dir)
 {
-	int fd = connect_to(dir, "zserv.api");
+	const char *name = "zserv.api";
+	int r = listens(dir, name);
 
-	switch (fd < 0 ? -fd : 0) {
-	case 0:
-		close(fd);
-		return EXITCODE_OK;
-	case EAGAIN: /* it is busy, so it is there */
-		return EXITCODE_OK;
-	case EACCES:
-	case EPERM:
-		/* Cannot look; nothing here needs this socket, so it is no reason to stop. */
-		log_warning("%s/zserv.api: %s: taking it that FRRouting runs", dir, strerror(-fd));
-		return EXITCODE_OK;
-	default:
-		log_error("%s/zserv.api: %s: FRRouting (zebra) does not run here; start it first, or set `frr` to its "
-			  "run directory, or to `none`",
-			  dir, strerror(-fd));
-		return EXITCODE_FRR;
+	/* zebra's own socket is for its user only, and a dead zebra leaves it behind; the other one is for a group. */
+	if (refused(r)) {
+		name = "zebra.vty";
+		r = listens(dir, name);
 	}
+	if (refused(r)) {
+		/* Nothing needs either socket to announce routes, so it is no reason to stop. */
+		log_warning("%s: %s: cannot see whether FRRouting runs, taking it that it does; the group %s may look",
+			    dir, strerror(-r), VTY_GROUP);
+		return EXITCODE_OK;
+	}
+	if (r == 0)
+		return EXITCODE_OK;
+	log_error("%s/%s: %s: FRRouting (zebra) does not run here; start it first, or set `frr` to its "
+		  "run directory, or to `none`",
+		  dir, name, strerror(-r));
+	return EXITCODE_FRR;
 }
 
 void frr_join_group(void)

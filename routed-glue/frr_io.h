@@ -13,7 +13,10 @@
 
 #include "routed-glue/frr_table.h"
 
-/* Does zebra listen in this run directory?  EXITCODE_OK, or EXITCODE_FRR after one line in the log. */
+/*
+ * Does zebra listen in this run directory?  EXITCODE_OK, also, after one line in the log, when this user may not look;
+ * or EXITCODE_FRR after one line.
+ */
 int frr_present(const char *dir);
 
 /* Join the group that may ask, where that is allowed: before capabilities are dropped. */

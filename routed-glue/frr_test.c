@@ -1,13 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tests of reading FRRouting's table and of comparing it with the kernel's.
- * The documents are shaped as FRRouting 8.4 prints them.
+ * Tests of reading FRRouting's table and of comparing it with the kernel's,
+ * and of finding it.  The documents are shaped as FRRouting 8.4 prints them.
  */
 #include <check.h>
+#include <grp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "lib/exitcode.h"
 #include "routed-glue/frr_audit.h"
+#include "routed-glue/frr_io.h"
 
 static const char document[] =
 	"{\"203.0.113.10/32\":[{\"prefix\":\"203.0.113.10/32\",\"protocol\":\"kernel\",\"vrfId\":0,\"selected\":true,"
@@ -210,6 +219,68 @@ START_TEST(test_ACT_3_conflict_is_not_missing_in_frr)
 }
 END_TEST
 
+/* ---- is it there? ---- */
+
+/* A socket in this directory with this mode; not listening: what a dead daemon leaves behind. */
+static int leave_socket(const char *dir, const char *name, mode_t mode, bool listening)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s/%s", dir, name);
+	unlink(un.sun_path);
+	ck_assert_int_eq(bind(fd, (const struct sockaddr *)&un, sizeof(un)), 0);
+	ck_assert_int_eq(chmod(un.sun_path, mode), 0);
+	if (listening)
+		ck_assert_int_eq(listen(fd, 5), 0);
+	return fd;
+}
+
+/* As a user without any right. */
+static int present_to_nobody(const char *dir)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (setgroups(0, NULL) < 0 || setgid(65534) < 0 || setuid(65534) < 0)
+			_exit(255);
+		_exit(frr_present(dir));
+	}
+	ck_assert(pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+START_TEST(test_ACT_3_frr_is_found_by_who_may_not_use_its_own_socket)
+{
+	char dir[] = "/tmp/frr_test.XXXXXX", path[64];
+	int api, vty;
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	ck_assert_int_eq(chmod(dir, 0755), 0);
+	ck_assert_int_eq(present_to_nobody(dir), EXITCODE_FRR);
+	api = leave_socket(dir, "zserv.api", 0700, false);
+	ck_assert_int_eq(present_to_nobody(dir), EXITCODE_FRR); /* left behind */
+	vty = leave_socket(dir, "zebra.vty", 0777, false);
+	ck_assert_int_eq(present_to_nobody(dir), EXITCODE_FRR); /* both */
+	close(vty);
+	vty = leave_socket(dir, "zebra.vty", 0777, true);
+	ck_assert_int_eq(present_to_nobody(dir), EXITCODE_OK);
+	close(vty);
+	vty = leave_socket(dir, "zebra.vty", 0700, true);
+	ck_assert_int_eq(present_to_nobody(dir), EXITCODE_OK); /* who knows? */
+	ck_assert_int_eq(chmod(dir, 0700), 0);
+	ck_assert_int_eq(present_to_nobody(dir), EXITCODE_OK);
+	close(vty);
+	close(api);
+	snprintf(path, sizeof(path), "%s/zebra.vty", dir);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/zserv.api", dir);
+	unlink(path);
+	rmdir(dir);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("frr");
@@ -224,6 +295,7 @@ int main(void)
 	tcase_add_test(tc, test_ACT_3_route_that_frr_missed_is_put_in_again);
 	tcase_add_test(tc, test_ACT_3_ghost_in_frr_is_taken_out);
 	tcase_add_test(tc, test_ACT_3_conflict_is_not_missing_in_frr);
+	tcase_add_test(tc, test_ACT_3_frr_is_found_by_who_may_not_use_its_own_socket);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	if (getenv("TAP_FILE"))

@@ -550,8 +550,8 @@ static int start(struct program *p)
 	if (p->lock < 0)
 		return bus_trouble(p, errno, p->options.name);
 	if (strcmp(p->conf.frr, GLUE_NO_FRR) != 0) {
+		frr_join_group(); /* it may look at more */
 		status = frr_present(p->conf.frr);
-		frr_join_group();
 	}
 	if (status == EXITCODE_OK)
 		status = daemon_drop_capabilities(keep, 1);
@@ -612,7 +612,7 @@ int main(int argc, char **argv)
 	if (!glue_config_load(p.options.config, &p.conf))
 		return EXITCODE_CONFIG;
 	if (p.options.check) {
-		log_info("%s is good", p.options.config);
+		printf("%s: good\n", p.options.config);
 		glue_config_free(&p.conf);
 		return EXITCODE_OK;
 	}

@@ -119,7 +119,7 @@ def test_device_taken_down_is_put_right_ACT_3(healthy):
     assert settled(healthy, 2, 3)
 
 
-def test_removed_device_route_and_address_come_back_ACT_3(healthy):
+def test_removed_device_route_address_and_name_come_back_ACT_3(healthy):
     healthy.run("r1", "ip", "link", "del", "vip0")
     assert until(lambda: VIP4 in vip_routes(healthy, "r1", 4), 2, 0.05)
     healthy.run("r1", "ip", "route", "del", f"{VIP4}/32", "dev", "vip0")
@@ -127,6 +127,9 @@ def test_removed_device_route_and_address_come_back_ACT_3(healthy):
     healthy.run("r1", "ip", "addr", "del", "169.254.77.1/32", "dev", "vip0")
     assert until(lambda: "169.254.77.1/32" in healthy.run("r1", "ip", "addr", "show", "vip0").stdout and
                  VIP4 in vip_routes(healthy, "r1", 4), 1, 0.05)
+    healthy.run("r1", "bash", "-c", "ip link set vip0 down; ip link set vip0 name vip0-gone")
+    assert until(lambda: VIP4 in vip_routes(healthy, "r1", 4), 2, 0.05), "renamed"
+    assert healthy.run("r1", "ip", "link", "show", "vip0-gone", check=False).returncode != 0
     assert settled(healthy, 2, 3)
 
 

@@ -206,13 +206,17 @@ def test_glue_that_goes_on_withdraws_what_has_run_out_meanwhile_ACT_3(healthy):
 
 def test_zebra_restarted_by_watchfrr_has_routes_and_no_ghosts_ACT_3(healthy):
     before = healthy.pid("r1", "zebra")
-    os.kill(before, signal.SIGKILL)
+    ghost, withdrawn = "203.0.113.200/32", "203.0.113.201/32"
     with announcer(healthy) as crowd:
-        ghost = "203.0.113.200/32"
+        crowd.say([withdrawn])
+        assert until(lambda: len(healthy.next_hops("core", withdrawn)) == 1, BGP_SECONDS, 0.05)
+        os.kill(before, signal.SIGKILL)
+        crowd.say([withdrawn], ttl=0)  # while nobody is there to see it
         crowd.say([ghost])
         assert until(lambda: healthy.pid("r1", "zebra") not in (None, before), 20), "watchfrr does not restart it"
         assert settled(healthy, 2, 20), frr_says(healthy, "r1")
         assert until(lambda: len(healthy.next_hops("core", ghost)) == 1, 5)
+        assert until(lambda: not healthy.next_hops("core", withdrawn), 1 + BGP_SECONDS, 0.05), "a ghost of before"
         crowd.say([ghost], ttl=0)
         assert until(lambda: not healthy.next_hops("core", ghost), 1 + BGP_SECONDS, 0.05), "a ghost"
     healthy.stop("r1", "routed-glue", kill=True)

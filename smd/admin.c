@@ -356,9 +356,9 @@ struct server_set_list {
 	enum server_will will;
 };
 
-static void server_set_text(struct server_set_item *i, enum server_will will, uint64_t flows)
+static void server_set_text(struct server_set_item *i, enum server_will will, uint64_t connections)
 {
-	unsigned long long n = flows;
+	unsigned long long n = connections;
 
 	switch (will) {
 	case SERVER_DRAINING:
@@ -383,7 +383,7 @@ static void add_server_set(void *ctx, const struct backend *b, const char *befor
 	if (l->reply->n_server_set == l->room)
 		return;
 	turnout__server_set_row__init(&i->row);
-	server_set_text(i, l->will, b->flows);
+	server_set_text(i, l->will, b->connections);
 	i->row.service = b->group->conf->name;
 	i->row.server = b->conf->name;
 	i->row.before = borrow(before);

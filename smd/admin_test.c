@@ -220,6 +220,27 @@ static const char *server_set(struct admin *a, const struct fixture *f, const ch
 	return admin_answer(a, &request, reply, f->now_ms);
 }
 
+START_TEST(test_drain_tells_what_has_not_ended_ARCH_7_SM_7)
+{
+	struct fixture *f = start();
+	struct admin a = admin_of(f);
+	struct flow_key k = fixture_key(IPPROTO_TCP, "198.51.100.1", 1000, "203.0.113.99", 80), back;
+	Turnout__Reply r;
+
+	back = fixture_back(&k, fixture_ask(f, R1, &k, SYN));
+	fixture_ask(f, R2, &back, SYN_ACK);
+	ck_assert_ptr_null(server_set(&a, f, "other", "web1", "drain", &r));
+	ck_assert_str_eq(r.server_set[0]->text, "gets no new flows; 1 go on until they end");
+	release(&a, &r);
+	fixture_notice(f, R1, &k, WIRE_INTEREST_RST, NULL); /* ended, and remembered a while */
+	ck_assert_ptr_null(server_set(&a, f, "other", "web1", "drain", &r));
+	ck_assert_uint_eq(r.server_set[0]->flows, 1);
+	ck_assert_str_eq(r.server_set[0]->text, "gets no new flows; 0 go on until they end");
+	release(&a, &r);
+	fixture_free(f);
+}
+END_TEST
+
 START_TEST(test_server_drained_disabled_enabled_ARCH_7_SVC_2)
 {
 	struct fixture *f = start();
@@ -301,6 +322,7 @@ int main(void)
 	tcase_add_test(tc, test_services_and_servers_ARCH_7);
 	tcase_add_test(tc, test_affinities_in_pages_ARCH_7);
 	tcase_add_test(tc, test_flows_with_state_and_agents_ARCH_7_SM_7);
+	tcase_add_test(tc, test_drain_tells_what_has_not_ended_ARCH_7_SM_7);
 	tcase_add_test(tc, test_server_drained_disabled_enabled_ARCH_7_SVC_2);
 	tcase_add_test(tc, test_counters_version_and_the_rest_ARCH_7);
 	suite_add_tcase(s, tc);

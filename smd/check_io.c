@@ -30,6 +30,7 @@ struct probe {
 	struct http_check *http; /* request under way, or NULL */
 	sd_event_source *timer, *io;
 	uint64_t started_ns;
+	bool told; /* there was a result */
 };
 
 struct checker {
@@ -94,6 +95,7 @@ static void finish(struct probe *p, bool good, const char *text)
 
 	hang_up(p);
 	schedule_next(p);
+	p->told = true;
 	c->handler->result(c->ctx, (size_t)(p - c->probes), good, text);
 }
 
@@ -132,7 +134,8 @@ static void tell_own(struct probe *p)
 	struct addr addr;
 	uint16_t port;
 
-	if (getsockname(p->fd, (struct sockaddr *)&ss, &len) == 0 && addr_from_sockaddr(&ss, &addr, &port))
+	if (getsockname(p->fd, (struct sockaddr *)&ss, &len) == 0 && addr_from_sockaddr(&ss, &addr, &port) &&
+	    !addr_is_zero(&addr)) /* there was no way to the server */
 		p->checker->handler->own(p->checker->ctx, &addr);
 }
 
@@ -160,16 +163,31 @@ static void on_http(void *ctx, enum http_result result, const char *text)
 		finish(p, result == HTTP_GOOD, text);
 }
 
-/* Where a request to this target would leave from: the kernel says so without sending anything. */
-static void tell_own_to(struct probe *p, const struct sockaddr_storage *ss, socklen_t len)
+/*
+ * What connect() says at once comes out of this host's routing table: a route is missing, or is there to refuse.  What
+ * routers say of the server comes later.  Of a server that was never checked it counts all the same: its service must
+ * not wait for a route that may never be there.
+ */
+static bool no_way(const struct probe *p, int error)
 {
+	return p->told && (error == ENETUNREACH || error == EHOSTUNREACH || error == EACCES || error == EINVAL);
+}
+
+/* Where a request to this target would leave from: the kernel says so without sending anything.  0 or an errno. */
+static int tell_own_to(struct probe *p, const struct sockaddr_storage *ss, socklen_t len)
+{
+	int error = 0;
+
 	p->fd = socket(ss->ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (p->fd < 0)
-		return;
+		return errno;
 	if (connect(p->fd, (const struct sockaddr *)ss, len) == 0)
 		tell_own(p);
+	else
+		error = errno;
 	close(p->fd);
 	p->fd = -1;
+	return error;
 }
 
 static void start_http(struct probe *p)
@@ -178,10 +196,14 @@ static void start_http(struct probe *p)
 	struct checker *c = p->checker;
 	struct sockaddr_storage ss;
 	socklen_t len = (socklen_t)addr_to_sockaddr(&t->addr, t->port, &ss);
-	int r = 0;
+	int r = 0, error;
 
 	p->started_ns = daemon_now_ns();
-	tell_own_to(p, &ss, len);
+	error = tell_own_to(p, &ss, len);
+	if (no_way(p, error)) {
+		cannot_check(p, "no route", error);
+		return;
+	}
 	if (!c->http)
 		r = http_checks_new(&c->http, c->loop);
 	if (r >= 0)
@@ -216,7 +238,7 @@ static void start_connect(struct probe *p)
 	setsockopt(p->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	error = connect(p->fd, (struct sockaddr *)&ss, len) < 0 ? errno : 0;
 	tell_own(p);
-	if (local_trouble(error)) {
+	if (local_trouble(error) || no_way(p, error)) {
 		cannot_check(p, "connect", error);
 	} else if (error == EINPROGRESS) {
 		r = sd_event_add_io(p->checker->loop, &p->io, p->fd, EPOLLOUT, on_writable, p);

@@ -5,6 +5,7 @@
  */
 #include <check.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,6 +130,80 @@ START_TEST(test_good_refused_and_silent_servers_SVC_2)
 }
 END_TEST
 
+static void do_run(const char *command)
+{
+	ck_assert_msg(system(command) == 0, "%s", command); /* NOLINT(cert-env33-c): a fixed text */
+}
+
+/* A namespace of our own in which a server is reachable until the route to it goes. */
+static void enter_namespace(void)
+{
+	ck_assert_msg(unshare(CLONE_NEWNET) == 0, "needs root");
+	do_run("ip link set lo up && ip address add 198.51.100.1/32 dev lo");
+}
+
+/* Routes of this host say nothing about the server; what a router says of it does. */
+START_TEST(test_missing_route_is_no_result_SVC_2)
+{
+	static const char *const lost[] = {"ip route del local 198.51.100.1 dev lo table local",
+					   "ip route add unreachable 198.51.100.1 table local metric 0",
+					   "ip route replace prohibit 198.51.100.1 table local"};
+	struct check_conf http = {.path = NULL, .method = CHECK_HEAD};
+	struct check_target t = {.interval_ms = 50, .timeout_ms = 50, .type = _i % 2 ? CHECK_HTTP : CHECK_TCP};
+	struct fixture f = {0};
+	struct checker *c;
+	unsigned good, bad;
+	int fd;
+
+	enter_namespace();
+	t.conf = &http;
+	fd = bound("198.51.100.1", &t.addr, &t.port);
+	ck_assert_int_eq(listen(fd, 1000), 0);
+	ck_assert_int_ge(sd_event_new(&f.loop), 0);
+	ck_assert_int_eq(checker_new(&c, f.loop, &t, 1, &handler, &f), 0);
+	run(&f, 300);
+	ck_assert_uint_ge(f.good[0] + f.bad[0], 2); /* nobody answers HTTP here */
+	good = f.good[0];
+	bad = f.bad[0];
+	do_run(lost[0]);
+	if (_i / 2)
+		do_run(lost[_i / 2]);
+	run(&f, 300);
+	ck_assert_uint_le(f.good[0] + f.bad[0], good + bad + 1); /* one may have been under way */
+	checker_free(c);
+	/* Never checked: it cannot be counted on. */
+	memset(f.bad, 0, sizeof(f.bad));
+	ck_assert_int_eq(checker_new(&c, f.loop, &t, 1, &handler, &f), 0);
+	f.own = true;
+	run(&f, 300);
+	ck_assert_uint_eq(f.bad[0], 1);
+	checker_free(c);
+	sd_event_unref(f.loop);
+	close(fd);
+}
+END_TEST
+
+/* The neighbour does not answer: that is about the server. */
+START_TEST(test_silent_neighbour_is_a_result_SVC_2)
+{
+	struct check_target t = {.port = 80, .interval_ms = 3500, .timeout_ms = 3400};
+	struct fixture f = {0};
+	struct checker *c;
+
+	enter_namespace();
+	do_run("ip link add v0 type veth peer name v1 && ip link set v1 up && ip link set v0 up && "
+	       "ip address add 203.0.113.1/24 dev v0 && sysctl -qw net.ipv4.neigh.v0.retrans_time_ms=50");
+	ck_assert(addr_parse("203.0.113.2", &t.addr));
+	ck_assert_int_ge(sd_event_new(&f.loop), 0);
+	ck_assert_int_eq(checker_new(&c, f.loop, &t, 1, &handler, &f), 0);
+	run(&f, 8000);
+	ck_assert_uint_ge(f.bad[0], 2);
+	ck_assert_uint_eq(f.good[0], 0);
+	checker_free(c);
+	sd_event_unref(f.loop);
+}
+END_TEST
+
 START_TEST(test_nothing_to_check)
 {
 	struct fixture f = {0};
@@ -152,6 +227,8 @@ int main(void)
 
 	tcase_set_timeout(tc, 20);
 	tcase_add_loop_test(tc, test_good_refused_and_silent_servers_SVC_2, 0, 2);
+	tcase_add_loop_test(tc, test_missing_route_is_no_result_SVC_2, 0, 6);
+	tcase_add_test(tc, test_silent_neighbour_is_a_result_SVC_2);
 	tcase_add_test(tc, test_nothing_to_check);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);

@@ -338,6 +338,34 @@ static bool has_family(const struct service_conf *s, uint8_t family)
 	return false;
 }
 
+/* Why routers refuse to announce it (routed-glue's list of reserved prefixes), or NULL. */
+static const char *never_announced(const struct addr *vip)
+{
+	static const uint8_t loopback6[16] = {[15] = 1};
+
+	if (vip->family == 6)
+		return !memcmp(vip->b, loopback6, sizeof(loopback6))     ? "loopback"
+		       : vip->b[0] == 0xfe && (vip->b[1] & 0xc0) == 0x80 ? "link-local"
+									 : NULL;
+	return vip->b[0] == 127                         ? "loopback"
+	       : vip->b[0] == 169 && vip->b[1] == 254   ? "link-local"
+	       : vip->b[0] == 0 || vip->b[0] >> 4 == 15 ? "reserved"
+							: NULL;
+}
+
+static bool check_vip(struct conf *c, const struct conf_node *at, const struct addr *vip)
+{
+	char text[ADDR_STRLEN];
+	const char *why;
+
+	if (!usable(c, at, NULL, vip))
+		return false;
+	why = never_announced(vip);
+	if (why)
+		conf_error(c, at, NULL, "%s is a %s address, which routers never announce", addr_print(vip, text), why);
+	return !why;
+}
+
 static bool check_vips(struct conf *c, const struct conf_node *node, const struct service_conf *s)
 {
 	bool ok = true;
@@ -346,7 +374,7 @@ static bool check_vips(struct conf *c, const struct conf_node *node, const struc
 		const struct addr *vip = address(&s->vips, i);
 		const struct conf_node *at = conf_item_node(node, "vip", i);
 
-		ok &= usable(c, at, NULL, vip);
+		ok &= check_vip(c, at, vip);
 		if (!has_family(s, vip->family)) {
 			conf_error(c, at, NULL, "an IPv%u VIP, but no server has an IPv%u address", vip->family,
 				   vip->family);
@@ -444,6 +472,10 @@ static bool check_vip_unique(struct conf *c, const struct conf_node *item, const
 static bool check_vip_no_server(struct conf *c, const struct conf_node *item, const struct smd_conf *conf,
 				const struct addr *vip)
 {
+	if (addr_equal(&conf->control.address, vip)) {
+		conf_error(c, item, NULL, "this is control.address; a VIP must not be the manager's own address");
+		return false;
+	}
 	for (size_t k = 0; k < conf->services.count; k++) {
 		const struct service_conf *s = smd_config_service(conf, k);
 

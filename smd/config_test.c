@@ -182,6 +182,25 @@ START_TEST(test_addresses_that_are_no_hosts)
 }
 END_TEST
 
+START_TEST(test_vips_that_no_router_announces)
+{
+	refused(HEAD "services:\n"
+		     "  - name: web\n"
+		     "    vip: [127.0.0.1, 169.254.1.1, 240.0.0.1, 0.0.0.1, \"fe80::1\", \"::1\"]\n"
+		     "    port: 80\n"
+		     "    servers: [{name: a, address: [10.0.20.11, \"fd00::1\"]}]\n",
+		"5:11: services[0].vip[0]: 127.0.0.1 is a loopback address, which routers never announce\n"
+		"5:22: services[0].vip[1]: 169.254.1.1 is a link-local address, which routers never announce\n"
+		"5:35: services[0].vip[2]: 240.0.0.1 is a reserved address, which routers never announce\n"
+		"5:46: services[0].vip[3]: 0.0.0.1 is a reserved address, which routers never announce\n"
+		"5:55: services[0].vip[4]: fe80::1 is a link-local address, which routers never announce\n"
+		"5:66: services[0].vip[5]: ::1 is a loopback address, which routers never announce\n");
+	refused(HEAD "services:\n"
+		     "  - {name: web, vip: 10.77.0.11, port: 80, servers: [{name: a, address: 10.0.20.11}]}\n",
+		"4:22: services[0].vip: this is control.address; a VIP must not be the manager's own address\n");
+}
+END_TEST
+
 START_TEST(test_what_must_be_unique)
 {
 	refused(HEAD "services:\n"
@@ -333,6 +352,7 @@ int main(void)
 	tcase_add_test(tc, test_values_out_of_range);
 	tcase_add_test(tc, test_addresses_that_cannot_serve);
 	tcase_add_test(tc, test_addresses_that_are_no_hosts);
+	tcase_add_test(tc, test_vips_that_no_router_announces);
 	tcase_add_test(tc, test_what_must_be_unique);
 	tcase_add_test(tc, test_check_longer_than_its_interval);
 	tcase_add_test(tc, test_http_check_SVC_2);

@@ -403,9 +403,34 @@ static struct backend *read_decision(struct manager *m, const struct question *q
 	return NULL;
 }
 
+/* New flows of its service would go elsewhere, and could. */
+static bool is_left(const struct backend *b)
+{
+	return backend_lost(b) && balancer_usable(b->group->balancer);
+}
+
+/* Flows that only seem to be may be in the way: then there is room for another.  False: nothing was changed. */
+static bool replace(struct manager *m, const struct flow_key *forward, const struct flow_key *reverse, struct flow *f)
+{
+	struct flow *same_forward = flows_by_forward(m->flows, forward);
+	struct flow *same_reverse = flows_by_reverse(m->flows, reverse);
+
+	if ((same_forward && same_forward->firm) || (same_reverse && same_reverse->firm))
+		return false;
+	if (f)
+		decide_forget(m, f);
+	if (same_forward && same_forward != f)
+		decide_forget(m, same_forward);
+	if (same_reverse && same_reverse != f && same_reverse != same_forward)
+		decide_forget(m, same_reverse);
+	return true;
+}
+
 /*
  * Compare what we know of the flow with what the agent holds.  An agent holds
- * what a manager decided; that beats a guess of ours, but not a decision.
+ * what a manager decided; that beats a guess of ours, but not a decision.  Nor
+ * that the server is down, where the flow can go elsewhere: a connection
+ * cannot, and goes on if the check is wrong.
  */
 static struct flow *learn(struct manager *m, const struct question *q, struct flow *f)
 {
@@ -419,12 +444,8 @@ static struct flow *learn(struct manager *m, const struct question *q, struct fl
 		f->firm = true;
 		return f;
 	}
-	if (f && f->firm)
+	if ((f && f->firm) || (q->key->proto != IPPROTO_TCP && is_left(b)) || !replace(m, &forward, &reverse, f))
 		return f;
-	if (f)
-		decide_forget(m, f);
-	if (!make_way(m, flows_by_forward(m->flows, &forward)) || !make_way(m, flows_by_reverse(m->flows, &reverse)))
-		return NULL;
 	learnt = remember(m, &forward, &reverse, b, q->now_ms);
 	if (learnt) {
 		learnt->firm = true;
@@ -503,9 +524,9 @@ static bool stranded(struct manager *m, const struct flow *f, enum peek_sort sor
 {
 	const struct backend *b = backend_of(m, f);
 
-	if ((sort != PEEK_SYN && sort != PEEK_DATAGRAM) || !balancer_usable(b->group->balancer))
+	if (sort != PEEK_SYN && sort != PEEK_DATAGRAM)
 		return false;
-	return backend_lost(b) || (f->closed_ms && !backend_takes_new(b));
+	return is_left(b) || (f->closed_ms && !backend_takes_new(b) && balancer_usable(b->group->balancer));
 }
 
 static void ask_forward(struct manager *m, const struct question *q, struct vip *v)
@@ -540,10 +561,11 @@ static void ask_forward(struct manager *m, const struct question *q, struct vip 
 
 /*
  * Could this packet belong to a flow that was decided before this manager
- * started, or that it has forgotten?  What opens a flow is not, or only just
- * after the start: the manager saw the client's part of it first.  What a
- * server sends to somebody who addressed it directly looks the same, so where
- * nothing speaks for the one or the other, time decides.
+ * started?  What opens a flow does not, or only just after the start: the
+ * manager saw the client's part of it first.  What a server sends to somebody
+ * who addressed it directly looks the same, so time decides: for as long as
+ * the manager before this one would have known the flow, were it still here.
+ * What was idle for longer than that is forgotten, balanced or not.
  */
 static bool may_be_old(const struct manager *m, const struct question *q, const struct group *g)
 {
@@ -558,7 +580,7 @@ static bool may_be_old(const struct manager *m, const struct question *q, const 
 	case PEEK_MIDFLOW:
 		break;
 	}
-	return true;
+	return q->now_ms - m->started_ms < (uint64_t)(g->ttl_s + EXPIRY_SLACK_S) * 1000 + m->conf->flow_ttl;
 }
 
 /* Is there a VIP to which this client's packets would have been decided to go to that server? */

@@ -525,6 +525,134 @@ START_TEST(test_what_agents_hold_beats_a_guess_SM_6)
 }
 END_TEST
 
+/*
+ * A direct connection and a balanced one, idle for longer than the store remembers, look the same when the server goes
+ * on: both are left unchanged, unless the manager before this one would still have known the balanced one.
+ */
+START_TEST(test_idle_direct_connections_are_left_alone_SM_12)
+{
+	struct fixture *f = start();
+	struct flow_key direct[50];
+
+	for (uint16_t n = 0; n < 50; n++) { /* by hashing, a third of them would be a VIP's */
+		direct[n] = fixture_key(IPPROTO_TCP, "10.0.20.12", 80, "198.51.100.7", (uint16_t)(3000 + n));
+		check_action(fixture_ask(f, R1, &direct[n], SYN_ACK), "none");
+	}
+	fixture_run(f, (60 + 2 + 300 + 2) * 1000);
+	ck_assert_uint_eq(flows_count(manager_flows(f->manager)), 0);
+	for (unsigned n = 0; n < 50; n++)
+		check_action(fixture_ask(f, R2, &direct[n], ACK), "none");
+	ck_assert_uint_eq(fixture_counter(f, MANAGER_DERIVED), 0);
+	fixture_free(f);
+}
+END_TEST
+
+START_TEST(test_idle_balanced_connections_outlive_a_restart_SM_2_SM_5)
+{
+	struct fixture *f = start();
+	struct flow_key back[2];
+
+	for (unsigned n = 0; n < 2; n++) {
+		struct flow_key k = client(n, VIP, 80);
+
+		back[n] = fixture_back(&k, fixture_ask(f, R1, &k, SYN));
+	}
+	fixture_restart(f, 300);
+	fixture_check(f, NULL);
+	fixture_run(f, (60 + 2 + 300 - 1) * 1000); /* no agent holds them any more, and tells */
+	check_action(fixture_ask(f, R1, &back[0], ACK), "snat " VIP ":80");
+	fixture_run(f, 2000);
+	check_action(fixture_ask(f, R1, &back[1], ACK), "none");
+	fixture_free(f);
+}
+END_TEST
+
+/* What an agent holds, of before a server went down, does not bring flows back to it that can go elsewhere. */
+START_TEST(test_late_memo_of_a_dead_server_SM_6)
+{
+	struct fixture *f = start();
+	struct flow_key k = client_of_web1(f, "203.0.113.53", 53, 21), other = k;
+	struct memo said = {.kind = MEMO_NAT, .precedence = 100, .vip_port = 53, .server_port = 5353};
+	uint8_t bytes[MEMO_MAX];
+	struct wire_blob memo;
+
+	ck_assert(addr_parse("203.0.113.53", &said.vip) && addr_parse("10.0.20.21", &said.server));
+	memo = (struct wire_blob){bytes, (uint16_t)memo_write(&said, bytes)};
+	other.sport++;
+	fixture_check(f, "ns1");
+	fixture_run(f, 500);
+	check_action(fixture_ask(f, R1, &k, 0), "dnat 10.0.20.22:5353");
+	check_action(fixture_refresh(f, R2, &k, &memo), "dnat 10.0.20.22:5353");     /* decided again */
+	check_action(fixture_refresh(f, R2, &other, &memo), "dnat 10.0.20.22:5353"); /* or not known */
+	ck_assert_uint_eq(fixture_counter(f, MANAGER_LEARNT), 0);
+	fixture_free(f);
+}
+END_TEST
+
+static void no_row(void *ctx, const struct backend *b, const char *before)
+{
+	(void)ctx;
+	(void)b;
+	(void)before;
+}
+
+/* But what stands stays: datagrams to a server being drained or the only one, and TCP, for the check may be wrong. */
+START_TEST(test_memos_of_standing_flows_count_SM_6)
+{
+	struct fixture *f = start();
+	struct flow_key k = client_of_web1(f, "203.0.113.53", 53, 21), tcp = client_of_web1(f, VIP, 80, 11);
+	struct memo said = {.kind = MEMO_NAT, .precedence = 100, .vip_port = 53, .server_port = 5353};
+	uint8_t bytes[MEMO_MAX];
+	struct wire_blob memo = {bytes, 0};
+
+	fixture_restart(f, 300);
+	fixture_check(f, NULL);
+	ck_assert(addr_parse("203.0.113.53", &said.vip) && addr_parse("10.0.20.21", &said.server));
+	memo.len = (uint16_t)memo_write(&said, bytes);
+	ck_assert_uint_gt(manager_server_set(f->manager, NULL, "ns1", SERVER_DRAINING, no_row, NULL, f->now_ms), 0);
+	check_action(fixture_refresh(f, R2, &k, &memo), "dnat 10.0.20.21:5353");
+	fixture_check(f, "*");
+	k.sport++;
+	check_action(fixture_refresh(f, R2, &k, &memo), "dnat 10.0.20.21:5353");
+	fixture_check(f, "web1");
+	said.vip_port = said.server_port = 80;
+	ck_assert(addr_parse(VIP, &said.vip) && addr_parse("10.0.20.11", &said.server));
+	memo.len = (uint16_t)memo_write(&said, bytes);
+	check_action(fixture_refresh(f, R2, &tcp, &memo), "dnat 10.0.20.11:80");
+	ck_assert_uint_eq(fixture_counter(f, MANAGER_LEARNT), 3);
+	fixture_free(f);
+}
+END_TEST
+
+/* A guess stays when what the agent holds cannot be had: its reverse key belongs to a flow that was decided. */
+START_TEST(test_guess_is_kept_when_the_memo_does_not_fit_SM_12)
+{
+	struct fixture *f = start();
+	struct flow_key k = client_of_web1(f, VIP, 80, 11), direct;
+	struct memo said = {.kind = MEMO_NAT, .precedence = 100, .vip_port = 80, .server_port = 80};
+	uint8_t bytes[MEMO_MAX];
+	struct wire_blob memo;
+	uint32_t flows;
+
+	ck_assert(addr_parse(VIP, &said.vip) && addr_parse("10.0.20.13", &said.server));
+	memo = (struct wire_blob){bytes, (uint16_t)memo_write(&said, bytes)};
+	fixture_restart(f, 2000);
+	fixture_check(f, NULL);
+	direct = flow_key_reverse(&k);
+	memcpy(direct.src, said.server.b, sizeof(direct.src));
+	f->now_ms += 2000;
+	check_action(fixture_ask(f, R1, &direct, SYN_ACK), "none");
+	check_action(fixture_ask(f, R1, &k, ACK), "dnat 10.0.20.11:80"); /* a guess */
+	flows = flows_count(manager_flows(f->manager));
+	f->count = 0;
+	check_action(fixture_refresh(f, R2, &k, &memo), "dnat 10.0.20.11:80");
+	ck_assert_uint_eq(f->count, 1); /* no deletion went out */
+	ck_assert_uint_eq(flows_count(manager_flows(f->manager)), flows);
+	check_action(fixture_ask(f, R1, &direct, ACK), "none");
+	fixture_free(f);
+}
+END_TEST
+
 START_TEST(test_memo_that_makes_no_sense_changes_nothing_MSG_10)
 {
 	struct fixture *f = start();
@@ -623,6 +751,11 @@ int main(void)
 	tcase_add_test(tc, test_restart_learns_from_refreshes_SM_2_FIX_9);
 	tcase_add_test(tc, test_restart_leaves_direct_connections_alone_SM_12);
 	tcase_add_test(tc, test_what_agents_hold_beats_a_guess_SM_6);
+	tcase_add_test(tc, test_idle_direct_connections_are_left_alone_SM_12);
+	tcase_add_test(tc, test_idle_balanced_connections_outlive_a_restart_SM_2_SM_5);
+	tcase_add_test(tc, test_late_memo_of_a_dead_server_SM_6);
+	tcase_add_test(tc, test_memos_of_standing_flows_count_SM_6);
+	tcase_add_test(tc, test_guess_is_kept_when_the_memo_does_not_fit_SM_12);
 	tcase_add_test(tc, test_memo_that_makes_no_sense_changes_nothing_MSG_10);
 	tcase_add_test(tc, test_answers_at_once_after_a_restart_but_no_unchecked_server_SVC_2);
 	tcase_add_test(tc, test_full_store_drops_new_flows_only);

@@ -332,8 +332,8 @@ static int serve(struct smd *d, const struct daemon_options *o)
 	if (status != EXITCODE_OK)
 		return status;
 	daemon_ready(d->loop, "serving");
-	log_info("%s, identity 0x%llx: serving %zu services", d->name, (unsigned long long)d->conf->identity,
-		 d->conf->services.count);
+	log_info("%s, identity 0x%llx: serving %zu service%s", d->name, (unsigned long long)d->conf->identity,
+		 d->conf->services.count, d->conf->services.count == 1 ? "" : "s");
 	r = sd_event_loop(d->loop);
 	daemon_stopping();
 	if (r < 0)
@@ -370,7 +370,8 @@ int main(int argc, char **argv)
 		return EXITCODE_CONFIG;
 	}
 	if (options.check) {
-		printf("%s: good; %zu services\n", options.config, d.conf->services.count);
+		printf("%s: good; %zu service%s\n", options.config, d.conf->services.count,
+		       d.conf->services.count == 1 ? "" : "s");
 		free_conf(d.conf);
 		return EXITCODE_OK;
 	}

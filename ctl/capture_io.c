@@ -316,7 +316,7 @@ static void summary(struct capture *x)
 		release(&x->agents[i]);
 		skipped += x->agents[i].skipped - x->agents[i].skipped_first;
 	}
-	fprintf(x->ctl->err, "%llu packets captured", (unsigned long long)x->shown);
+	fprintf(x->ctl->err, "%llu packet%s captured", (unsigned long long)x->shown, x->shown == 1 ? "" : "s");
 	if (skipped > 0)
 		fprintf(x->ctl->err,
 			"; %llu more were not shown, there were too many a second: a narrower FILTER helps",
@@ -394,9 +394,9 @@ void capture_details(FILE *out)
 {
 	fprintf(out, "\nShows packets that agents of this machine drop, punt to a manager, copy to one, or get\n"
 		     "back from one, with the reason: the name of the counter in `turnoutctl show counters`.\n"
-		     "FILTER is an expression as of tcpdump (man pcap-filter). What the classifier in the kernel\n"
-		     "drops (advertised-unmatched, interface-unmatched) does not reach the agent: not shown.\n"
-		     "At most 1000 packets a second are shown; what was left out is counted.\n"
+		     "FILTER is an expression as of tcpdump (man pcap-filter). At most 1000 packets a second are\n"
+		     "shown, and of those dropped in the kernel 1000 a second looked at, before FILTER; what\n"
+		     "was left out is counted.\n"
 		     "\nOf capture:\n"
 		     "  -w FILE        also write them to FILE for tcpdump or Wireshark; -: standard output\n"
 		     "  --drops        only packets dropped; with others of these four: those, too\n"

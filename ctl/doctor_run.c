@@ -32,9 +32,10 @@ static void print_words(struct ctl *c, const struct findings *f)
 				print_safe(c->out, "          -> ", x->fix);
 		}
 	fprintf(c->out,
-		"%s%zu errors, %zu warnings, %zu advice; %zu checks found nothing wrong, %zu could not be made\n",
-		f->count > 0 ? "\n" : "", f->counts[SEVERITY_ERROR], f->counts[SEVERITY_WARNING],
-		f->counts[SEVERITY_ADVICE], f->good, f->counts[SEVERITY_UNCHECKED]);
+		"%s%zu error%s, %zu warning%s, %zu advice; %zu checks found nothing wrong, %zu could not be made\n",
+		f->count > 0 ? "\n" : "", f->counts[SEVERITY_ERROR], f->counts[SEVERITY_ERROR] == 1 ? "" : "s",
+		f->counts[SEVERITY_WARNING], f->counts[SEVERITY_WARNING] == 1 ? "" : "s", f->counts[SEVERITY_ADVICE],
+		f->good, f->counts[SEVERITY_UNCHECKED]);
 }
 
 static char *or_empty(char *text)

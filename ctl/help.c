@@ -6,6 +6,8 @@
  */
 #include "ctl/ctl.h"
 
+#include <string.h>
+
 #include "lib/daemon.h"
 
 static void print_options(FILE *out)
@@ -24,9 +26,13 @@ static void print_options(FILE *out)
 
 void help_general(FILE *out)
 {
+	int width = 0;
+
 	fprintf(out, "usage: turnoutctl VERB [OPTIONS]\n\nAsks the Turnout daemons of this machine.\n\nVerbs:\n");
 	for (const struct command *c = commands; c->name; c++)
-		fprintf(out, "  %-8s %-11s %s\n", c->name, c->arguments, c->help);
+		width = width > (int)strlen(c->arguments) ? width : (int)strlen(c->arguments);
+	for (const struct command *c = commands; c->name; c++)
+		fprintf(out, "  %-8s %-*s  %s\n", c->name, width, c->arguments, c->help);
 	print_options(out);
 	fprintf(out, "\nExample:\n  turnoutctl show services\n");
 }

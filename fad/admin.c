@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "fad/admin_priv.h"
+#include "fad/classifier_name.h"
 #include "lib/bus.h"
 #include "lib/counter.h"
 
@@ -284,16 +285,6 @@ static void show_interfaces(struct admin *a, const struct admin_view *v)
 
 /* ---- managers ---- */
 
-static bool manager_silent(const struct admin_view *v, const struct manager *m)
-{
-	uint32_t longest = 0;
-
-	for (const struct wildcard *w = wildtab_first(engine_wildcards(v->engine)); w != NULL; w = w->next)
-		if (w->a.manager == m && w->a.ttl_s > longest)
-			longest = w->a.ttl_s;
-	return manager_is_silent(m, longest, v->now_ms);
-}
-
 static void show_managers(struct admin *a, const struct admin_view *v)
 {
 	for (const struct manager *m = engine_managers(v->engine); m != NULL; m = m->hh.next) {
@@ -305,7 +296,7 @@ static void show_managers(struct admin *a, const struct admin_view *v)
 		r->name = admin_manager_text(a, m);
 		r->identity = admin_text(a, "0x%" PRIx64, m->peer.identity);
 		r->address = admin_endpoint_text(a, &m->peer.addr, m->peer.port);
-		r->state = admin_text(a, "%s", manager_silent(v, m) ? "silent" : "known");
+		r->state = admin_text(a, "%s", m->silent ? "silent" : "known");
 		r->age_s = (uint32_t)((v->now_ms - m->heard_ms) / 1000);
 		r->wildcards = m->wildcards;
 		r->fixed = m->fixed;
@@ -461,25 +452,11 @@ static void engine_counter_rows(struct admin *a, const struct admin_view *v)
 
 static void classifier_counter_rows(struct admin *a, const struct admin_view *v)
 {
-	static const struct counter_desc descriptions[CLASSIFIER_COUNTERS] = {
-		[CLASSIFIER_SEEN] = {"classifier", "seen", "packets that came in"},
-		[CLASSIFIER_PASSED] = {"classifier", "passed", "matched nothing: routed by the kernel"},
-		[CLASSIFIER_PROTECTED] = {"classifier", "protected",
-					  "never matched: for the router itself, and the like"},
-		[CLASSIFIER_PUNTED_WILDCARD] = {"classifier", "punted-wildcard", "brought up for a wildcard affinity"},
-		[CLASSIFIER_PUNTED_FIXED] = {"classifier", "punted-fixed", "brought up for a fixed affinity"},
-		[CLASSIFIER_DROPPED_ADVERTISED] = {"drops", "advertised-unmatched",
-						   "to an advertised address, matched nothing"},
-		[CLASSIFIER_DROPPED_UNMATCHED] = {"drops", "interface-unmatched",
-						  "matched nothing, and the interface says drop"},
-		[CLASSIFIER_STALE] = {"classifier", "stale", "passed because the agent gave no sign of life"},
-		[CLASSIFIER_FALLBACK] = {"classifier", "fallback", "sent to the fallback, for the same reason"},
-		[CLASSIFIER_DROPPED_LOOP] = {"drops", "fallback-loop", "the same, but it came from the fallback"},
-	};
+	for (uint32_t i = 0; v->classifier != NULL && i < CLASSIFIER_COUNTERS; i++) {
+		const struct classifier_name *n = classifier_name((enum classifier_counter)i);
 
-	for (size_t i = 0; v->classifier != NULL && i < CLASSIFIER_COUNTERS; i++)
-		if (descriptions[i].name != NULL)
-			counter(a, descriptions[i].group, descriptions[i].name, v->classifier[i], descriptions[i].help);
+		counter(a, n->group, n->name, v->classifier[i], n->help);
+	}
 }
 
 static void port_counter_rows(struct admin *a, const struct port_counters *p)

@@ -4,6 +4,10 @@
  * messages.
  */
 #include "fad/admin.h"
+
+#include <errno.h>
+
+#include "fad/admin_trace.h"
 #include "fad/engine_fixture.h"
 #include "lib/bus.h"
 
@@ -125,6 +129,27 @@ START_TEST(test_ARCH_7_silent_manager_is_called_silent)
 	ask(&q, SHOW_MANAGERS);
 	ck_assert_str_eq(q.reply->managers[0]->name, "0x1");
 	ck_assert_str_eq(q.reply->managers[0]->state, "silent");
+	asked_free(&q);
+}
+END_TEST
+
+START_TEST(test_ARCH_7_silent_manager_stays_so_without_wildcards)
+{
+	struct asked q = asked_new();
+	struct wire_msg m = bed_service();
+
+	m.wildcard.ttl = 4;
+	bed_message(q.b, 1, &m);
+	bed_wait(q.b, 5000);
+	ask(&q, SHOW_WILDCARDS);
+	ck_assert_uint_eq(q.reply->n_wildcards, 0);
+	ask(&q, SHOW_MANAGERS);
+	ck_assert_uint_eq(q.reply->n_managers, 1);
+	ck_assert_str_eq(q.reply->managers[0]->state, "silent");
+	bed_message(q.b, 1, &m);
+	bed_wait(q.b, 1000);
+	ask(&q, SHOW_MANAGERS);
+	ck_assert_str_eq(q.reply->managers[0]->state, "known");
 	asked_free(&q);
 }
 END_TEST
@@ -402,10 +427,262 @@ START_TEST(test_ARCH_7_agent_version_interfaces)
 }
 END_TEST
 
+/* A flow row tells all that acts on the flow; packets as the affinity that saw most counted them. */
+START_TEST(test_ARCH_7_flow_row)
+{
+	struct asked q = asked_new();
+	struct flow_key k = bed_client(4000);
+	struct wire_msg service = bed_service(), m = bed_fixed(&k, 30), drop = bed_fixed(&k, 10);
+	Turnout__FlowRow *r;
+
+	name_manager(&service, "sm-one");
+	bed_precedence(&service, 100);
+	bed_message(q.b, 1, &service);
+	bed_precedence(&m, 100);
+	bed_nat(&m, WIRE_NAT_DST | WIRE_NAT_DPORT, "10.0.20.11", 8080);
+	bed_message(q.b, 1, &m);
+	bed_packet(q.b, &k, SYN, 0);
+	bed_packet(q.b, &k, ACK, 10);
+	bed_wait(q.b, 3000);
+	ask(&q, SHOW_FLOWS);
+	ck_assert_uint_eq(q.reply->n_flows, 1);
+	r = q.reply->flows[0];
+	ck_assert_str_eq(r->protocol, "tcp");
+	ck_assert_str_eq(r->source, "198.51.100.7:4000");
+	ck_assert_str_eq(r->destination, "203.0.113.10:80");
+	ck_assert_str_eq(r->managers, "sm-one");
+	ck_assert_ptr_nonnull(strstr(r->actions, "dnat 10.0.20.11:8080"));
+	ck_assert_str_eq(r->state, "forward");
+	ck_assert_str_eq(r->next_hop, "");
+	ck_assert_uint_eq(r->packets, 2);
+	ck_assert_uint_eq(r->bytes, 40 + 50);
+	ck_assert_uint_eq(r->age_s, 3);
+	ck_assert_uint_eq(r->left_s, 27);
+	/* Another manager has the packets dropped behind that. */
+	name_manager(&service, "sm-two");
+	bed_precedence(&service, 200);
+	bed_message(q.b, 2, &service);
+	bed_precedence(&drop, 200);
+	bed_dispatch(&drop, NULL);
+	bed_message(q.b, 2, &drop);
+	ask(&q, SHOW_FLOWS);
+	ck_assert_uint_eq(q.reply->n_flows, 1);
+	r = q.reply->flows[0];
+	ck_assert_str_eq(r->managers, "sm-one, sm-two");
+	ck_assert_str_eq(r->state, "drop");
+	ck_assert_uint_eq(r->packets, 2);
+	ck_assert_uint_eq(r->left_s, 27);
+	asked_free(&q);
+}
+END_TEST
+
+START_TEST(test_ARCH_7_flow_row_shows_the_next_hop)
+{
+	struct asked q = asked_new();
+	struct flow_key k = bed_client(4001);
+	struct wire_msg m = bed_fixed(&k, 30);
+
+	say_service(&q, 1, "sm");
+	bed_dispatch(&m, "10.0.20.99");
+	bed_message(q.b, 1, &m);
+	ask(&q, SHOW_FLOWS);
+	ck_assert_str_eq(q.reply->flows[0]->next_hop, "10.0.20.99");
+	ck_assert_str_eq(q.reply->flows[0]->state, "forward");
+	asked_free(&q);
+}
+END_TEST
+
+/* ---- traces ---- */
+
+static Turnout__Trace question(const char *protocol, const char *source, uint32_t sport, const char *destination,
+			       uint32_t dport, const char *flags)
+{
+	Turnout__Trace t = TURNOUT__TRACE__INIT;
+
+	t.protocol = (char *)(uintptr_t)protocol;
+	t.source = (char *)(uintptr_t)source;
+	t.sport = sport;
+	t.destination = (char *)(uintptr_t)destination;
+	t.dport = dport;
+	t.flags = (char *)(uintptr_t)flags;
+	return t;
+}
+
+/* Ask the engine about a packet from the client to the VIP, or another port of it; the kernel is not asked. */
+static void trace(struct asked *q, struct admin_trace *t, uint32_t port)
+{
+	const Turnout__Trace asks = question("tcp", "198.51.100.7", 4000, "203.0.113.10", port, "");
+
+	ck_assert_ptr_null(admin_trace_parse(&asks, t));
+	engine_trace(q->b->e, &t->key, false, t->tcp_flags, t->data, &t->engine);
+	q->view.trace = t;
+}
+
+/* "what verdict" of each row, and the last one's reason. */
+static void check_story(struct asked *q, const char *story, const char *reason)
+{
+	char text[512] = "";
+
+	ask(q, TRACE);
+	for (size_t i = 0; i < q->reply->n_trace; i++) {
+		size_t len = strlen(text);
+
+		ck_assert_uint_eq(q->reply->trace[i]->step, i + 1);
+		snprintf(text + len, sizeof(text) - len, "%s%s %s", i > 0 ? "; " : "", q->reply->trace[i]->what,
+			 q->reply->trace[i]->verdict);
+	}
+	ck_assert_str_eq(text, story);
+	ck_assert_msg(strstr(q->reply->trace[q->reply->n_trace - 1]->reason, reason) != NULL, "%s",
+		      q->reply->trace[q->reply->n_trace - 1]->reason);
+}
+
+START_TEST(test_ARCH_7_trace_of_a_new_flow)
+{
+	struct asked q = asked_new();
+	struct admin_trace t;
+	Turnout__TraceRow *r;
+
+	say_service(&q, 1, "sm-one");
+	bed_wait(q.b, 7000);
+	trace(&q, &t, 80);
+	check_story(&q, "packet ; wildcard asks; outcome punt", "its manager is asked");
+	r = q.reply->trace[0];
+	ck_assert_str_eq(r->match, "tcp 198.51.100.7:4000 > 203.0.113.10:80");
+	ck_assert_str_eq(r->reason, "SYN, without data");
+	r = q.reply->trace[1];
+	ck_assert_str_eq(r->manager, "sm-one");
+	ck_assert_uint_eq(r->age_s, 7);
+	ck_assert_uint_eq(r->left_s, 53);
+	ck_assert_str_eq(q.reply->trace[2]->manager, "sm-one");
+	trace(&q, &t, 81);
+	check_story(&q, "packet ; outcome drop", "to an advertised address");
+	/* Where nothing matches, the interface's policy counts. */
+	t.engine.outcome = TRACE_UNMATCHED;
+	check_story(&q, "packet ; outcome untouched", "as if there were no agent");
+	t.closed = "eth0";
+	check_story(&q, "packet ; outcome untouched", "if it comes in by eth0 it is dropped");
+	asked_free(&q);
+}
+END_TEST
+
+START_TEST(test_ARCH_7_trace_of_a_decided_flow_with_its_route)
+{
+	struct asked q = asked_new();
+	struct admin_trace t;
+	struct addr to;
+	Turnout__TraceRow *r;
+
+	say_service(&q, 1, "sm-one");
+	say_fixed(&q, 1, 4000);
+	trace(&q, &t, 80);
+	ck_assert(admin_trace_goes_to(&t, &to));
+	ck_assert(addr_equal(&to, &(struct addr){.family = 4, .b = {10, 0, 20, 11}}));
+	check_story(&q, "packet ; fixed used; wildcard shadowed; result translated; outcome forward", "decided here");
+	ck_assert_str_eq(q.reply->trace[3]->match, "tcp 198.51.100.7:4000 > 10.0.20.11:8080");
+	t.route_error = 0;
+	t.route = (struct route){.kind = ROUTE_UNICAST, .prefix = bed_addr("10.0.20.0"), .plen = 24, .table = 254};
+	t.route.hop_count = 2;
+	t.route.hops[0] = (struct route_hop){.gateway = bed_addr("10.0.1.2"), .interface = "eth0"};
+	t.route.hops[1] = (struct route_hop){.interface = "eth1"};
+	check_story(&q, "packet ; fixed used; wildcard shadowed; result translated; route ; outcome forward",
+		    "decided");
+	r = q.reply->trace[4];
+	ck_assert_str_eq(r->match, "10.0.20.11");
+	ck_assert_str_eq(r->next_hop, "10.0.1.2 or connected");
+	ck_assert_str_eq(r->interface, "eth0 or eth1");
+	ck_assert_str_eq(r->reason, "route 10.0.20.0/24 in table main; one of them, by the kernel's hash of the flow");
+	t.route = (struct route){.kind = ROUTE_NONE};
+	check_story(&q, "packet ; fixed used; wildcard shadowed; result translated; route ; outcome drop", "no way");
+	ck_assert_str_eq(q.reply->trace[4]->reason, "the kernel has no route there");
+	t.route_error = -EPERM;
+	check_story(&q, "packet ; fixed used; wildcard shadowed; result translated; route ; outcome forward",
+		    "decided");
+	ck_assert_ptr_nonnull(strstr(q.reply->trace[4]->reason, "cannot be asked"));
+	asked_free(&q);
+}
+END_TEST
+
+START_TEST(test_ARCH_7_trace_of_a_held_flow)
+{
+	struct asked q = asked_new();
+	struct flow_key k = bed_client(4000);
+	struct admin_trace t;
+
+	say_service(&q, 1, "sm-one");
+	bed_packet(q.b, &k, SYN, 0);
+	bed_packet(q.b, &k, ACK, 10);
+	bed_wait(q.b, 50);
+	trace(&q, &t, 80);
+	check_story(&q, "packet ; wildcard used; outcome hold",
+		    "behind 1 other of its flow: a manager was asked 1 time, last 50 ms ago");
+	asked_free(&q);
+}
+END_TEST
+
+START_TEST(test_FA_8_trace_of_what_is_protected)
+{
+	struct asked q = asked_new();
+	struct admin_trace t;
+
+	say_service(&q, 1, "sm-one");
+	trace(&q, &t, 80);
+	t.protected_by = "an address of this router";
+	check_story(&q, "packet ; protected untouched; outcome untouched", "as if there were no agent");
+	ck_assert_str_eq(q.reply->trace[1]->reason, "an address of this router: no affinity ever matches that");
+	ck_assert(!admin_trace_reaches(&t));
+	t.permitted = true;
+	check_story(&q, "packet ; protected permitted; wildcard asks; outcome punt", "its manager is asked");
+	asked_free(&q);
+}
+END_TEST
+
+START_TEST(test_ARCH_7_bad_questions_are_named)
+{
+	static const struct {
+		const char *protocol, *source;
+		uint32_t sport;
+		const char *destination, *flags, *error;
+	} bad[] = {
+		{"tpc", "10.0.0.1", 1, "10.0.0.2", "", "protocol takes"},
+		{"0", "10.0.0.1", 0, "10.0.0.2", "", "protocol takes"},
+		{"tcp", "10.0.0", 1, "10.0.0.2", "", "take an IPv4 or IPv6 address"},
+		{"tcp", "10.0.0.1", 1, "", "", "take an IPv4 or IPv6 address"},
+		{"tcp", "10.0.0.1", 1, "fd00::1", "", "different families"},
+		{"tcp", "10.0.0.1", 65536, "10.0.0.2", "", "ports go"},
+		{"icmp", "10.0.0.1", 1, "10.0.0.2", "", "only tcp and udp have ports"},
+		{"tcp", "10.0.0.1", 1, "10.0.0.2", "SX", "letters of FSRPAU"},
+		{"udp", "10.0.0.1", 1, "10.0.0.2", "S", "only tcp has flags"},
+	};
+	const Turnout__Trace good = question("tcp", "fd00::1", 1, "fd00::2", 2, "PA");
+	struct admin_trace t;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		const Turnout__Trace asks =
+			question(bad[i].protocol, bad[i].source, bad[i].sport, bad[i].destination, 0, bad[i].flags);
+		const char *error = admin_trace_parse(&asks, &t);
+
+		ck_assert_msg(error != NULL && strstr(error, bad[i].error) != NULL, "question %zu: %s", i,
+			      error ? error : "taken");
+	}
+	ck_assert_ptr_null(admin_trace_parse(&good, &t));
+	ck_assert_uint_eq(t.tcp_flags, 0x18);
+	ck_assert(t.data && t.key.family == 6);
+	ck_assert_uint_eq(t.key.dport, 2);
+}
+END_TEST
+
 static void add_tests(TCase *tc)
 {
+	tcase_add_test(tc, test_ARCH_7_flow_row);
+	tcase_add_test(tc, test_ARCH_7_flow_row_shows_the_next_hop);
+	tcase_add_test(tc, test_ARCH_7_trace_of_a_new_flow);
+	tcase_add_test(tc, test_ARCH_7_trace_of_a_decided_flow_with_its_route);
+	tcase_add_test(tc, test_ARCH_7_trace_of_a_held_flow);
+	tcase_add_test(tc, test_FA_8_trace_of_what_is_protected);
+	tcase_add_test(tc, test_ARCH_7_bad_questions_are_named);
 	tcase_add_test(tc, test_FA_4_listings_name_the_manager);
 	tcase_add_test(tc, test_ARCH_7_silent_manager_is_called_silent);
+	tcase_add_test(tc, test_ARCH_7_silent_manager_stays_so_without_wildcards);
 	tcase_add_test(tc, test_ARCH_7_wildcard_row);
 	tcase_add_test(tc, test_ARCH_7_affinity_row);
 	tcase_add_test(tc, test_ARCH_7_long_listing_in_pages);

@@ -292,9 +292,12 @@ static void say_held(struct admin *a, const struct admin_view *v, Turnout__Trace
 	const struct held_flow *f = v->trace->engine.held;
 
 	say(a, r, "hold", "");
-	r->reason = admin_text(
-		a, "behind %u others of its flow: a manager was asked %u times, %llu ms ago, and has not answered",
-		f->count, f->tries, (unsigned long long)(v->now_ms - f->since_ms));
+	r->reason =
+		admin_text(a,
+			   "behind %u other%s of its flow: a manager was asked %u time%s, last %llu ms ago, and has "
+			   "not answered",
+			   f->count, f->count == 1 ? "" : "s", f->tries, f->tries == 1 ? "" : "s",
+			   (unsigned long long)(v->now_ms - f->since_ms));
 }
 
 static void outcome_row(struct admin *a, const struct admin_view *v, uint32_t *steps)

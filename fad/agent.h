@@ -95,6 +95,8 @@ void agent_forget_forwards(struct agent *a);
 void agent_stop(void *ctx);
 /* Do routes stay, and so what the kernel has of us, for the next agent to take over? */
 bool agent_leaves(const struct agent *a);
+/* Do the filters stay, for the next agent to take over, or for what still comes to go to the fallback? */
+bool agent_leaves_filters(const struct agent *a);
 
 /* agent_tap_io.c */
 bool agent_tap_new(struct agent *a); /* false: out of memory */

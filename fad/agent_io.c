@@ -275,10 +275,16 @@ static void on_bad_packet(void *ctx, enum packet_fault fault, const uint8_t *dat
 	engine_malformed(((struct agent *)ctx)->engine, fault, data, len);
 }
 
+static void on_dropped(void *ctx, uint32_t why, const uint8_t *data, uint32_t len, uint32_t ifindex)
+{
+	tap_dropped(((struct agent *)ctx)->tap, (enum classifier_counter)why, data, len, ifindex);
+}
+
 const struct port_handler agent_port_handler = {
 	.receive = on_packet,
 	.bad = on_bad_packet,
 	.batch_end = on_batch_end,
+	.dropped = on_dropped,
 };
 
 void agent_protect_control(struct agent *a)
@@ -403,6 +409,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 		classifier_heartbeat(a->classifier);
 	engine_tick(a->engine, now_ms);
 	tap_tick(a->tap, now_ms);
+	classifier_show_drops(a->classifier, tap_wants_drops(a->tap));
 	if (a->ticks % BUS_TICKS == 0)
 		publish_heartbeat(a);
 	if (a->ticks % FORWARD_TICKS == 0 && now_ms > FORWARD_IDLE_MS)

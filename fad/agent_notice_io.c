@@ -54,10 +54,10 @@ void agent_engine_news(void *ctx, const struct engine_news *news)
 		[ENGINE_NEWS_SILENT] = {"warning", "manager", "silent"},
 		[ENGINE_NEWS_HEARD] = {"info", "manager", "heard again"},
 	};
-	char name[WIRE_MAX_NAME + 1], subject[2 * ENDPOINT_STRLEN + 16];
+	char buf[WIRE_MAX_NAME + 1], subject[2 * ENDPOINT_STRLEN + 16];
+	const char *name = manager_name(news->manager, buf);
 	struct agent *a = ctx;
 
-	manager_name(news->manager, name);
 	if (news->wildcard == NULL) {
 		agent_notice(a, words[news->what].severity, words[news->what].kind, name, "%s%s%s",
 			     words[news->what].text, news->text != NULL ? ": " : "",

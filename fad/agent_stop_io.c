@@ -2,7 +2,8 @@
 /*
  * A planned stop.  Either routes are withdrawn at once and packets served until
  * upstream has moved them, or routes are held and everything in the kernel is
- * left to the agent that is to start next.
+ * left to the agent that is to start next.  With a fallback the filters are left
+ * in either case: they send it what still comes this way.
  *
  * Must not know how routes are announced.  FA-6.
  */
@@ -16,6 +17,11 @@
 bool agent_leaves(const struct agent *a)
 {
 	return a->conf.stop_hold > 0;
+}
+
+bool agent_leaves_filters(const struct agent *a)
+{
+	return agent_leaves(a) || a->conf.fallback.count > 0;
 }
 
 static int on_end(sd_event_source *source, uint64_t usec, void *ctx)

@@ -66,11 +66,16 @@ bool agent_tap_new(struct agent *a)
 const char *agent_capture(struct agent *a, const Turnout__Capture *request, Turnout__Reply *reply)
 {
 	const char *error = tap_request(a->tap, request, daemon_now_ms());
+	uint64_t counters[CLASSIFIER_COUNTERS];
 
+	if (error == NULL)
+		classifier_show_drops(a->classifier, tap_wants_drops(a->tap));
+	classifier_counters(a->classifier, counters);
+	tap_unshown(a->tap, counters[CLASSIFIER_UNSHOWN]);
 	turnout__capture_lease__init(&a->lease);
 	a->lease.lease_ms = TAP_LEASE_MS;
 	a->lease.published = tap_published(a->tap);
-	a->lease.skipped = tap_skipped(a->tap);
+	a->lease.skipped = tap_skipped(a->tap) + counters[CLASSIFIER_UNSHOWN];
 	reply->capture = &a->lease;
 	return error;
 }

@@ -32,12 +32,11 @@ static const char *protected_by(struct agent *a, const struct flow_key *k)
 	return NULL;
 }
 
-static bool permitted(const struct agent *a, const struct admin_trace *t)
+/* Then what matches is only what asks for what is protected. */
+static bool permitted(const struct admin_trace *t)
 {
-	if (!a->conf.permit_protected)
-		return false;
 	for (size_t i = 0; i < t->engine.count; i++)
-		if (t->engine.matches[i].wildcard != NULL && t->engine.matches[i].a->flags & WIRE_FLAG_PROTECTED)
+		if (t->engine.matches[i].wildcard != NULL)
 			return true;
 	return false;
 }
@@ -57,12 +56,14 @@ const char *agent_trace(struct agent *a, const Turnout__Trace *request, struct a
 {
 	const char *wrong = admin_trace_parse(request, t);
 	struct addr to;
+	bool guarded;
 
 	if (wrong != NULL)
 		return wrong;
-	engine_trace(a->engine, &t->key, t->tcp_flags, t->data, &t->engine);
 	t->protected_by = protected_by(a, &t->key);
-	t->permitted = t->protected_by != NULL && permitted(a, t);
+	guarded = t->protected_by != NULL && a->conf.permit_protected;
+	engine_trace(a->engine, &t->key, guarded, t->tcp_flags, t->data, &t->engine);
+	t->permitted = guarded && permitted(t);
 	name_closed(a, names, size);
 	t->closed = names;
 	if (admin_trace_goes_to(t, &to))

@@ -22,6 +22,7 @@
 typedef __u8 uint8_t;
 typedef __u16 uint16_t;
 typedef __u32 uint32_t;
+typedef __s32 int32_t;
 typedef __u64 uint64_t;
 
 #include "fad/classifier.h"
@@ -345,19 +346,45 @@ static __always_inline uint32_t judge(const struct classifier_key *key, const st
 	return CLASSIFIER_PASSED;
 }
 
-static __always_inline int punt(struct __sk_buff *skb, struct classifier_interface *interface, uint32_t which)
+/* What the agent is to know goes where the MACs were. */
+static __always_inline bool mark(struct __sk_buff *skb, uint8_t kind)
 {
 	uint32_t ifindex = bpf_htonl(skb->ifindex);
-	uint8_t macs[12] = {CLASSIFIER_MAC_NOBODY, 0x02, CLASSIFIER_MAC_PUNT};
+	uint8_t macs[12] = {CLASSIFIER_MAC_NOBODY, 0x02, kind};
 
 	__builtin_memcpy(macs + 8, &ifindex, 4);
-	if (bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0) < 0) {
+	return bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0) == 0;
+}
+
+static __always_inline int punt(struct __sk_buff *skb, struct classifier_interface *interface, uint32_t which,
+				uint8_t kind)
+{
+	if (!mark(skb, kind)) {
 		count(CLASSIFIER_DROPPED_FRAME);
 		return TC_ACT_SHOT;
 	}
 	count(which);
 	if (interface)
 		interface->punted++;
+	return (int)bpf_redirect(settings.port_ifindex, 0);
+}
+
+static __always_inline int drop(uint32_t which)
+{
+	count(which);
+	return TC_ACT_SHOT;
+}
+
+/* The same, but while somebody looks on (turnoutctl capture) the agent gets to see the packet.  How many the agent
+ * says, all CPUs together give or take a few: they share its ring with what is punted. */
+static __always_inline int drop_seen(struct __sk_buff *skb, uint32_t which)
+{
+	count(which);
+	if (!settings.looked_on)
+		return TC_ACT_SHOT;
+	if (settings.shown_left <= 0 || !mark(skb, CLASSIFIER_MAC_DROPPED | which))
+		return drop(CLASSIFIER_UNSHOWN);
+	__sync_fetch_and_add(&settings.shown_left, -1);
 	return (int)bpf_redirect(settings.port_ifindex, 0);
 }
 
@@ -418,12 +445,6 @@ static __always_inline bool is_too_big(struct __sk_buff *skb, uint32_t ifindex)
 	uint32_t mtu = 0;
 
 	return skb->gso_size && bpf_check_mtu(skb, ifindex, &mtu, 0, BPF_MTU_CHK_SEGS) > 0;
-}
-
-static __always_inline int drop(uint32_t which)
-{
-	count(which);
-	return TC_ACT_SHOT;
 }
 
 /* Ask the kernel's FIB about the next hop.  CLASSIFIER_FORWARDED, or what the packet is dropped for;
@@ -532,12 +553,11 @@ SEC("tc") int classify(struct __sk_buff *skb)
 		/* Only unicast gets here: what is of local scope could not be delivered from another interface. */
 		if (!settings.permit_protected || !is_covered(&v.key, CLASSIFIER_SHAPE_PROTECTED))
 			return pass(interface, CLASSIFIER_PROTECTED);
-		verdict = CLASSIFIER_PUNTED_WILDCARD;
+		return punt(skb, interface, CLASSIFIER_PUNTED_WILDCARD, CLASSIFIER_MAC_GUARDED);
 	}
 	if (verdict == CLASSIFIER_PUNTED_FIXED || verdict == CLASSIFIER_PUNTED_WILDCARD)
-		return punt(skb, interface, verdict);
-	count(verdict);
-	return TC_ACT_SHOT;
+		return punt(skb, interface, verdict, CLASSIFIER_MAC_PUNT);
+	return drop_seen(skb, verdict);
 }
 
 /* From the agent. */
@@ -550,7 +570,7 @@ static __always_inline int forward(struct __sk_buff *skb, const struct classifie
 	if (way == CLASSIFIER_PASSED)
 		return TC_ACT_OK;
 	if (way != CLASSIFIER_FORWARDED)
-		return drop(way);
+		return drop_seen(skb, way);
 	count(CLASSIFIER_FORWARDED);
 	return send(skb, &fib, ttl);
 }
@@ -570,7 +590,7 @@ SEC("tc") int forwarder(struct __sk_buff *skb)
 	index = (uint32_t)mac[2] << 24 | mac[3] << 16 | mac[4] << 8 | mac[5];
 	hop = bpf_map_lookup_elem(&forwards, &index);
 	if (!hop || (hop->family != 4 && hop->family != 6))
-		return drop(CLASSIFIER_DROPPED_NO_ROUTE);
+		return drop_seen(skb, CLASSIFIER_DROPPED_NO_ROUTE);
 	return forward(skb, hop);
 }
 

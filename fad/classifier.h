@@ -14,11 +14,16 @@
 #define CLASSIFIER_MAX_FORWARDS 65536
 #define CLASSIFIER_FIXED_SHAPE  0xffff
 #define CLASSIFIER_STALE_NS     1000000000ull /* a heartbeat older than this: no agent */
+#define CLASSIFIER_SHOWN        50            /* dropped packets shown between two ticks of the agent */
 
 /* Source MAC of a frame on the punt port: 02, kind, then a big-endian u32.
- * Towards fad: kind PUNT, ingress ifindex.  From fad: kind ROUTE, or FORWARD and a forward index. */
+ * Towards fad: kind PUNT, or GUARDED for what FA-8 protects, and the ingress ifindex; also DROPPED and an enum
+ * classifier_counter, for what was dropped and is to be looked at only.
+ * From fad: kind ROUTE, or FORWARD and a forward index. */
 #define CLASSIFIER_MAC_PUNT    0x50
+#define CLASSIFIER_MAC_GUARDED 0x51
 #define CLASSIFIER_MAC_ROUTE   0x52
+#define CLASSIFIER_MAC_DROPPED 0x80
 #define CLASSIFIER_MAC_FORWARD 0x46
 
 /* The two ends' own addresses, and the destination of what is punted: nobody's, so that the kernel's
@@ -75,6 +80,9 @@ struct classifier_settings {
 	uint64_t fallback_ns;  /* a heartbeat older than this: not even the fallback serves */
 	uint32_t port_ifindex;
 	uint32_t permit_protected;
+	/* Does anybody look at what is dropped, and how much more may be shown until the agent's next tick? */
+	uint32_t looked_on;
+	int32_t shown_left;
 	/* Numbers of the shapes in use, IPv4 then IPv6. */
 	uint32_t shape_count[2];
 	uint8_t shape_order[2][CLASSIFIER_MAX_SHAPES];
@@ -86,7 +94,7 @@ struct classifier_settings {
 _Static_assert(sizeof(struct classifier_shape) == 40, "shape");
 _Static_assert(sizeof(struct classifier_key) == 40, "key");
 _Static_assert(sizeof(struct classifier_address) == 20, "address");
-_Static_assert(sizeof(struct classifier_settings) == 32 + 2 * 64 + 40 * 64 + 2 * 20, "settings");
+_Static_assert(sizeof(struct classifier_settings) == 40 + 2 * 64 + 40 * 64 + 2 * 20, "settings");
 
 enum classifier_counter {
 	CLASSIFIER_SEEN,
@@ -103,6 +111,7 @@ enum classifier_counter {
 	CLASSIFIER_DROPPED_FRAME,      /* at the port, a frame that is none of ours */
 	CLASSIFIER_FALLBACK,           /* no sign of life of the agent: sent to the next one */
 	CLASSIFIER_DROPPED_LOOP,       /* the same, but it came from that one */
+	CLASSIFIER_UNSHOWN,            /* dropped, and not shown to who looks on; counted there too */
 	CLASSIFIER_COUNTERS,
 };
 

@@ -35,7 +35,7 @@ struct forward {
 	UT_hash_handle by_addr, by_index;
 };
 
-/* Control endpoints; with port 0 an address, and how many endpoints it has. */
+/* Control endpoints, and how often each was added; with port 0 an address, and how often one with it was. */
 struct peer {
 	struct classifier_address key;
 	uint32_t references;
@@ -288,6 +288,17 @@ void classifier_heartbeat(struct classifier *c)
 	__atomic_store_n(&c->settings->heartbeat_ns, monotonic_ns(), __ATOMIC_RELAXED);
 }
 
+void classifier_show_drops(struct classifier *c, bool show)
+{
+	__atomic_store_n(&c->settings->shown_left, show ? CLASSIFIER_SHOWN : 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->settings->looked_on, show, __ATOMIC_RELAXED);
+}
+
+void classifier_silence(struct classifier *c)
+{
+	__atomic_store_n(&c->settings->heartbeat_ns, monotonic_ns() - CLASSIFIER_STALE_NS - 1, __ATOMIC_RELAXED);
+}
+
 void classifier_permit_protected(struct classifier *c, bool permit)
 {
 	__atomic_store_n(&c->settings->permit_protected, permit, __ATOMIC_RELAXED);
@@ -473,11 +484,13 @@ static bool peer_hold(struct classifier *c, const struct classifier_address *key
 	struct peer *p = peer_find(c, key);
 
 	if (!p) {
-		if (!map_add(c, c->skel->maps.peers, key))
-			return false;
 		p = calloc(1, sizeof(*p));
 		if (!p)
 			return failed(c, "peers", ENOMEM);
+		if (!map_add(c, c->skel->maps.peers, key)) {
+			free(p);
+			return false;
+		}
 		p->key = *key;
 		HASH_ADD(hh, c->peers, key, sizeof(p->key), p);
 	}
@@ -501,9 +514,12 @@ bool classifier_peer_add(struct classifier *c, const struct addr *a, uint16_t po
 {
 	struct classifier_address endpoint = address_key(a, port), any = address_key(a, 0);
 
-	if (port == 0 || peer_find(c, &endpoint))
-		return port != 0;
-	return peer_hold(c, &endpoint) && peer_hold(c, &any);
+	if (port == 0 || !peer_hold(c, &endpoint))
+		return false;
+	if (peer_hold(c, &any))
+		return true;
+	peer_drop(c, &endpoint);
+	return false;
 }
 
 bool classifier_peer_del(struct classifier *c, const struct addr *a, uint16_t port)

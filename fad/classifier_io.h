@@ -40,8 +40,13 @@ int classifier_attach_port(struct classifier *c, uint32_t kernel_ifindex);
  */
 void classifier_fallback(struct classifier *c, const struct addr *next_hop, uint32_t for_ms);
 
+/* Show what is dropped to whoever looks on, at the punt port: so much at most until told again.  False: to nobody. */
+void classifier_show_drops(struct classifier *c, bool show);
+
 /* Every 100 ms, and at start: the agent lives. */
 void classifier_heartbeat(struct classifier *c);
+/* It goes, and says so: from now on packets go to the fallback, or pass, without the second that a crash costs. */
+void classifier_silence(struct classifier *c);
 
 /* A masked wildcard key under a shape number (0..63) chosen by the caller, who counts references. */
 bool classifier_shape(struct classifier *c, uint16_t number, const struct classifier_shape *shape); /* NULL: free it */
@@ -54,7 +59,8 @@ bool classifier_fixed_del(struct classifier *c, const struct flow_key *key);
 bool classifier_advertised_add(struct classifier *c, const struct addr *a, uint8_t plen);
 bool classifier_advertised_del(struct classifier *c, const struct addr *a, uint8_t plen);
 
-/* FA-8: own unicast addresses, and control endpoints whose messages are never matched. */
+/* FA-8: own unicast addresses, and control endpoints whose messages are never matched; these as long as they were added
+ * more often than deleted. */
 bool classifier_own_add(struct classifier *c, const struct addr *a);
 bool classifier_own_del(struct classifier *c, const struct addr *a);
 bool classifier_peer_add(struct classifier *c, const struct addr *a, uint16_t port);

@@ -26,6 +26,7 @@
 struct fixture {
 	struct classifier *c;
 	int classify; /* the program as attached to lo */
+	bool guarded; /* what comes up now is protected */
 };
 
 static int program_at(uint32_t ifindex)
@@ -43,7 +44,7 @@ static int program_at(uint32_t ifindex)
 static struct fixture begin(bool drop_unmatched)
 {
 	static const struct classifier_limits limits = {.fixed = 100, .wildcards = 100};
-	struct fixture f;
+	struct fixture f = {0};
 
 	netns_enter();
 	ck_assert_int_eq(classifier_open(&f.c, PUNT_PORT, &limits), EXITCODE_OK);
@@ -71,7 +72,8 @@ static uint32_t run_frame(int program, uint8_t frame[FRAME], size_t len)
 /* Which of the counters went up by one packet, other than the one of all packets seen. */
 static int run(struct fixture *f, const struct netns_packet *d)
 {
-	static const uint8_t nobody[6] = {CLASSIFIER_MAC_NOBODY}, punted[6] = {0x02, CLASSIFIER_MAC_PUNT, 0, 0, 0, LO};
+	static const uint8_t nobody[6] = {CLASSIFIER_MAC_NOBODY};
+	const uint8_t punted[6] = {0x02, f->guarded ? CLASSIFIER_MAC_GUARDED : CLASSIFIER_MAC_PUNT, 0, 0, 0, LO};
 	uint64_t before[CLASSIFIER_COUNTERS], after[CLASSIFIER_COUNTERS];
 	uint8_t frame[FRAME] = {0};
 	size_t len = netns_build(d, frame + ETH_HLEN);
@@ -233,7 +235,6 @@ START_TEST(test_FA_8_fragmented_service_messages)
 
 	cover_everything(&f, 0);
 	ck_assert(classifier_peer_add(f.c, &peer, 7510));
-	ck_assert(classifier_peer_add(f.c, &peer, 7510)); /* again is no second one */
 	ck_assert(classifier_peer_add(f.c, &peer, 7520));
 	ck_assert(classifier_peer_add(f.c, &peer6, 7510));
 	EXPECT(f, CLASSIFIER_PROTECTED, "192.0.2.1", "198.51.100.7", IPPROTO_UDP, .fragmented = true, .fragment = 100,
@@ -252,6 +253,27 @@ START_TEST(test_FA_8_fragmented_service_messages)
 }
 END_TEST
 
+/* A configured peer and a manager that speaks from there, or two managers: protected until the last has gone. */
+START_TEST(test_FA_8_endpoint_of_two)
+{
+	struct fixture f = begin(false);
+	struct addr peer = netns_addr("198.51.100.7");
+
+	cover_everything(&f, 0);
+	ck_assert(classifier_peer_add(f.c, &peer, 7510));
+	ck_assert(classifier_peer_add(f.c, &peer, 7510));
+	ck_assert(classifier_peer_del(f.c, &peer, 7510));
+	EXPECT(f, CLASSIFIER_PROTECTED, "192.0.2.1", "198.51.100.7", IPPROTO_UDP, 1, 7510);
+	EXPECT(f, CLASSIFIER_PROTECTED, "192.0.2.1", "198.51.100.7", IPPROTO_UDP, .fragmented = true, .fragment = 100,
+	       .payload = 64);
+	ck_assert(classifier_peer_del(f.c, &peer, 7510));
+	ck_assert(!classifier_is_peer(f.c, &peer, 7510) && !classifier_is_peer(f.c, &peer, 0));
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.1", "198.51.100.7", IPPROTO_UDP, 1, 7510);
+	ck_assert(classifier_peer_del(f.c, &peer, 7510)); /* of none that is known */
+	end(&f);
+}
+END_TEST
+
 /* The operator's permission and the flag, both. */
 START_TEST(test_FA_8_opting_in)
 {
@@ -263,7 +285,10 @@ START_TEST(test_FA_8_opting_in)
 	classifier_permit_protected(f.c, true);
 	EXPECT(f, CLASSIFIER_PROTECTED, "192.0.2.1", "10.0.0.1", IPPROTO_TCP, 1, 22);
 	cover_everything(&f, CLASSIFIER_SHAPE_PROTECTED);
+	f.guarded = true; /* and the agent is told so */
 	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.1", "10.0.0.1", IPPROTO_TCP, 1, 22);
+	f.guarded = false;
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.1", "10.0.0.2", IPPROTO_TCP, 1, 22);
 	EXPECT(f, CLASSIFIER_PROTECTED, "192.0.2.1", "224.0.0.5", 89); /* cannot be delivered from the port */
 	classifier_permit_protected(f.c, false);
 	EXPECT(f, CLASSIFIER_PROTECTED, "192.0.2.1", "10.0.0.1", IPPROTO_TCP, 1, 22);
@@ -459,6 +484,46 @@ START_TEST(test_ACT_3_advertised_and_unmatched_is_dropped)
 }
 END_TEST
 
+static uint64_t counter_of(struct fixture *f, enum classifier_counter which)
+{
+	uint64_t counters[CLASSIFIER_COUNTERS];
+
+	classifier_counters(f->c, counters);
+	return counters[which];
+}
+
+/* While somebody looks on, a dropped packet goes to the port, with why and where from; so many, then it is as before.
+ */
+START_TEST(test_ARCH_7_drops_are_shown_to_who_looks_on)
+{
+	static const uint8_t marked[12] = {
+		CLASSIFIER_MAC_NOBODY, 0x02, CLASSIFIER_MAC_DROPPED | CLASSIFIER_DROPPED_UNMATCHED, 0, 0, 0, LO};
+	const struct netns_packet d = {"192.0.2.1", "203.0.113.11", IPPROTO_TCP, 40000, 80, .ttl = 64};
+	struct fixture f = begin(true);
+	uint8_t frame[FRAME] = {[12] = 0x08};
+	size_t len = ETH_HLEN + netns_build(&d, frame + ETH_HLEN);
+
+	EXPECT(f, CLASSIFIER_DROPPED_UNMATCHED, "192.0.2.1", "203.0.113.11", IPPROTO_TCP, 40000, 80);
+	classifier_show_drops(f.c, true);
+	for (unsigned i = 0; i < CLASSIFIER_SHOWN; i++) {
+		ck_assert_uint_eq(run_frame(f.classify, frame, len), TC_ACT_REDIRECT);
+		ck_assert_mem_eq(frame, marked, sizeof(marked));
+		memset(frame, 0, sizeof(marked)); /* to lo's address again */
+	}
+	ck_assert_uint_eq(run_frame(f.classify, frame, len), TC_ACT_SHOT);
+	ck_assert_uint_eq(counter_of(&f, CLASSIFIER_UNSHOWN), 1);
+	classifier_show_drops(f.c, true); /* the next tick */
+	ck_assert_uint_eq(run_frame(f.classify, frame, len), TC_ACT_REDIRECT);
+	memset(frame, 0, sizeof(marked));
+	classifier_show_drops(f.c, false);
+	ck_assert_uint_eq(run_frame(f.classify, frame, len), TC_ACT_SHOT);
+	ck_assert_uint_eq(counter_of(&f, CLASSIFIER_UNSHOWN), 1);
+	ck_assert_uint_eq(counter_of(&f, CLASSIFIER_DROPPED_UNMATCHED), CLASSIFIER_SHOWN + 4);
+	ck_assert_uint_eq(counter_of(&f, CLASSIFIER_PUNTED_FIXED) + counter_of(&f, CLASSIFIER_PUNTED_WILDCARD), 0);
+	end(&f);
+}
+END_TEST
+
 START_TEST(test_ARCH_1_unmatched_policy)
 {
 	struct fixture f = begin(true);
@@ -531,14 +596,6 @@ static int run_from(struct fixture *f, uint32_t ifindex, uint8_t frame[FRAME], c
 	frame[13] = strchr(dst, ':') ? 0xdd : 0x00;
 	ck_assert_int_eq(bpf_prog_test_run_opts(f->classify, &opts), 0);
 	return (int)opts.retval;
-}
-
-static uint64_t counter_of(struct fixture *f, enum classifier_counter which)
-{
-	uint64_t counters[CLASSIFIER_COUNTERS];
-
-	classifier_counters(f->c, counters);
-	return counters[which];
 }
 
 /* What would have been punted goes to the next agent, a hop nearer to its end. */
@@ -767,6 +824,7 @@ int main(void)
 	tcase_add_test(tc, test_FA_7_martians_are_not_taken);
 	tcase_add_test(tc, test_FA_8_no_more_than_that);
 	tcase_add_test(tc, test_FA_8_fragmented_service_messages);
+	tcase_add_test(tc, test_FA_8_endpoint_of_two);
 	tcase_add_test(tc, test_FA_8_opting_in);
 	tcase_add_test(tc, test_ARCH_1_foreign_frames_pass);
 	tcase_add_test(tc, test_KEY_1_fixed_key);
@@ -777,6 +835,7 @@ int main(void)
 	tcase_add_test(tc, test_WILD_7_every_shape_is_asked);
 	tcase_add_test(tc, test_ACT_3_advertised_and_unmatched_is_dropped);
 	tcase_add_test(tc, test_ARCH_1_unmatched_policy);
+	tcase_add_test(tc, test_ARCH_7_drops_are_shown_to_who_looks_on);
 	tcase_add_test(tc, test_FA_6_stale_heartbeat_passes_everything);
 	tcase_add_test(tc, test_ARCH_3_a_dead_agents_packets_go_to_the_fallback);
 	tcase_add_test(tc, test_ARCH_3_no_loop_with_the_fallback);

@@ -10,7 +10,7 @@
 #include "fad/engine_priv.h"
 
 static const uint64_t SECRET[2] = {0x1122334455667788, 0x99aabbccddeeff00};
-static const struct cookie MADE = {.rank = 0x100000000, .ifindex = 9, .made_ms = 5000};
+static const struct cookie MADE = {.rank = 0x100000000, .ifindex = 9, .guarded = true, .made_ms = 5000};
 
 static struct flow_key key(uint16_t sport)
 {
@@ -27,6 +27,7 @@ START_TEST(test_PREC_7_cookie_gives_back_what_was_put_in)
 	ck_assert(cookie_check(SECRET, &k, bytes, COOKIE_LEN, 5000, 10000, &c));
 	ck_assert_uint_eq(c.rank, MADE.rank);
 	ck_assert_uint_eq(c.ifindex, 9);
+	ck_assert(c.guarded);
 	ck_assert_uint_eq(c.made_ms, 5000);
 }
 END_TEST

@@ -312,8 +312,10 @@ static void expire_wildcards(struct engine *e, uint64_t now_ms)
 /* Whoever says nothing for most of its longest TTL is silent. */
 static void watch_silence(struct engine *e, uint64_t now_ms)
 {
+	/* A silent one stays so until it is heard, also when its last wildcard has expired. */
 	for (struct manager *m = e->managers; m; m = m->hh.next)
-		m->longest_ttl_s = 0;
+		if (!m->silent)
+			m->longest_ttl_s = 0;
 	for (const struct wildcard *w = wildtab_first(e->wild); w; w = w->next)
 		if (w->a.ttl_s > w->a.manager->longest_ttl_s)
 			w->a.manager->longest_ttl_s = w->a.ttl_s;

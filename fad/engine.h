@@ -35,7 +35,7 @@
 	X(RETURNED, "packets", "returned", "packets that came back from a manager")                                    \
 	X(DROP_AFFINITY, "drops", "affinity", "an affinity says drop")                                                 \
 	X(DROP_MALFORMED, "drops", "malformed", "not a well-formed IP packet")                                         \
-	X(DROP_HOLD_FULL, "drops", "hold-full", "no room to hold another packet of the flow")                          \
+	X(DROP_HOLD_FULL, "drops", "hold-full", "no room to hold another packet of the flow, or another flow")         \
 	X(DROP_HOLD_ORPHANED, "drops", "hold-orphaned", "held for a manager whose affinity went before it answered")   \
 	X(DROP_HOLD_TIMEOUT, "drops", "hold-timeout", "held until the manager's time was up")                          \
 	X(DROP_UNSENDABLE, "drops", "punt-unsendable", "could not be put into a message")                              \

@@ -304,14 +304,20 @@ static inline bool bed_sums_hold(const struct packet *p)
 	       checksum_fold(checksum_add(sum, p->data + p->l4, p->len - p->l4)) == 0xffff;
 }
 
-/* A packet of this flow comes in by interface 7. */
-static inline void bed_packet(struct bed *b, const struct flow_key *k, uint8_t flags, size_t data)
+/* A packet of this flow comes in by interface 7; guarded: one that FA-8 protects. */
+static inline void bed_packet_of(struct bed *b, const struct flow_key *k, uint8_t flags, size_t data, bool guarded)
 {
-	struct packet p = {.ifindex = 7};
+	struct packet p = {.ifindex = 7, .guarded = guarded};
 	size_t len = bed_write(b->packet, k, flags, data);
 
 	ck_assert_int_eq(packet_parse(&p, b->packet, len), PACKET_OK);
+	p.guarded = guarded;
 	engine_packet(b->e, &p, b->now_ms);
+}
+
+static inline void bed_packet(struct bed *b, const struct flow_key *k, uint8_t flags, size_t data)
+{
+	bed_packet_of(b, k, flags, data, false);
 }
 
 /* ---- messages ---- */

@@ -322,7 +322,8 @@ static void store_fixed(struct engine *e, struct manager *manager, const struct 
 		manager->fixed++;
 }
 
-/* The interface a returned packet first came in by, and the rank it had reached, by its cookie. */
+/* The interface a returned packet first came in by, whether it is protected, and the rank it had reached, by its
+ * cookie. */
 static bool read_cookie(struct engine *e, const struct wire_msg *m, struct packet *p, affinity_rank *resume,
 			uint64_t now_ms)
 {
@@ -332,6 +333,7 @@ static bool read_cookie(struct engine *e, const struct wire_msg *m, struct packe
 							    m->fa_data.len, now_ms, ENGINE_COOKIE_LIFE_MS, &c))
 		return false;
 	p->ifindex = c.ifindex;
+	p->guarded = c.guarded;
 	*resume = c.rank;
 	return true;
 }
@@ -341,7 +343,7 @@ static bool read_cookie(struct engine *e, const struct wire_msg *m, struct packe
 static affinity_rank best_rank_of(struct engine *e, const struct manager *manager, const struct flow_key *k)
 {
 	struct wildcard *wild[WILDTAB_MAX_MATCHES];
-	size_t n = wildtab_match(e->wild, k, wild, WILDTAB_MAX_MATCHES);
+	size_t n = wildtab_match(e->wild, k, 0, wild, WILDTAB_MAX_MATCHES);
 	struct flow *f = fixtab_flow(e->fixed, k);
 	affinity_rank best = AFFINITY_RANK_BEFORE_ALL; /* also the greatest value */
 

@@ -25,7 +25,20 @@ struct candidates {
 	struct fixed *fixed;
 	struct wildcard **wild;
 	size_t wild_left;
+	/* Of a protected packet: all its wildcards, which are those that ask for such; else NULL. */
+	struct wildcard *const *all;
+	size_t all_count;
 };
+
+/* Of a protected packet only what a manager decided that asks for such counts (FA-8). */
+static struct fixed *permitted(const struct candidates *c, struct fixed *x)
+{
+	for (; x && c->all; x = x->next_in_flow)
+		for (size_t i = 0; i < c->all_count; i++)
+			if (c->all[i]->a.manager == x->a.manager)
+				return x;
+	return x;
+}
 
 static bool next_rank(const struct candidates *c, affinity_rank *rank)
 {
@@ -51,7 +64,7 @@ static struct plan_step take_rank(struct candidates *c, affinity_rank rank)
 		s.a = c->answer;
 		c->answer = NULL;
 	}
-	for (; c->fixed && c->fixed->a.rank == rank; c->fixed = c->fixed->next_in_flow)
+	for (; c->fixed && c->fixed->a.rank == rank; c->fixed = permitted(c, c->fixed->next_in_flow))
 		if (!s.a)
 			s.a = &c->fixed->a;
 	for (; c->wild_left && c->wild[0]->a.rank == rank; c->wild++, c->wild_left--)
@@ -83,17 +96,20 @@ static bool let_pass(const struct passage *way, const struct plan_step *s)
 	       s->a->rank == way->resume;
 }
 
-bool engine_compose(const struct engine *e, const struct flow_key *k, struct fixed *fixed, const struct passage *way,
-		    struct flow_plan *plan)
+bool engine_compose(const struct engine *e, const struct flow_key *k, bool guarded, struct fixed *fixed,
+		    const struct passage *way, struct flow_plan *plan)
 {
 	struct wildcard *wild[WILDTAB_MAX_MATCHES];
-	struct candidates c = {.answer = way->answer, .fixed = fixed, .wild = wild};
+	struct candidates c = {.answer = way->answer, .wild = wild, .all = guarded ? wild : NULL};
 	affinity_rank rank;
 	bool all = true;
 
 	memset(plan, 0, sizeof(*plan));
 	plan->edit.family = k->family;
-	c.wild_left = wildtab_match(e->wild, k, wild, WILDTAB_MAX_MATCHES);
+	plan->guarded = guarded;
+	c.wild_left = c.all_count =
+		wildtab_match(e->wild, k, guarded ? CLASSIFIER_SHAPE_PROTECTED : 0, wild, WILDTAB_MAX_MATCHES);
+	c.fixed = permitted(&c, fixed);
 	while (next_rank(&c, &rank)) {
 		struct plan_step s;
 
@@ -155,7 +171,7 @@ static bool send_report(struct engine *e, const struct plan_step *s, const struc
 			const struct verdict *v, const struct packet *p, const struct wire_blob *data, uint64_t now_ms)
 {
 	struct endpoint_peer to = recipient(s->a, c);
-	struct cookie cookie = {.rank = s->a->rank, .ifindex = p->ifindex, .made_ms = now_ms};
+	struct cookie cookie = {.rank = s->a->rank, .ifindex = p->ifindex, .guarded = p->guarded, .made_ms = now_ms};
 	uint8_t cookie_bytes[COOKIE_LEN];
 	struct wire_msg m;
 
@@ -236,27 +252,40 @@ static void hold_rest(struct engine *e, struct held_flow *f, const struct packet
 		}
 		memset(&part.offload, 0, sizeof(part.offload));
 		part.ifindex = p->ifindex;
+		part.guarded = p->guarded;
 		hold_packet(e, f, &part, mark);
 	}
 }
 
-/* The packet itself goes to the manager; the rest of its flow waits (FA-9). */
+/*
+ * The packet itself goes to the manager; the rest of its flow waits (FA-9).  No more questions are open than flows can
+ * wait: else each packet of the others would be another question.  A packet of which the manager has a copy is its
+ * problem (ACT-7).
+ */
 static void punt(struct engine *e, const struct plan_step *s, const struct wire_interest *c, const struct verdict *v,
 		 const struct packet *p, uint64_t now_ms)
 {
 	/* What the manager has seen already, and held, it is not told of again. */
 	affinity_rank mark = v->hold ? s->a->rank : AFFINITY_RANK_BEFORE_ALL;
+	bool first = !hold_find(e->hold, &p->key);
+	struct held_flow *f = hold_get(e, &p->key, now_ms);
 	struct wire_blob blob;
 
+	if (!f && !v->hold) {
+		engine_lose(e, ENGINE_DROP_HOLD_FULL, p);
+		return;
+	}
 	if (!segment_blob(e, p, 0, &blob) || !send_report(e, s, c, v, p, &blob, now_ms)) {
 		engine_lose(e, ENGINE_DROP_UNSENDABLE, p);
+		if (f && first)
+			hold_release(e->hold, f); /* nobody was asked; it holds nothing */
 		return;
 	}
 	engine_count(e, ENGINE_PUNTS);
 	engine_show(e, ENGINE_PUNTS, blob.data, blob.len, p->ifindex);
 	if (s->wildcard)
 		s->wildcard->flows++;
-	hold_rest(e, hold_get(e, &p->key, now_ms), p, mark);
+	hold_rest(e, f, p, mark);
 }
 
 /*
@@ -322,7 +351,7 @@ static bool still_held(struct engine *e, const struct plan_step *s, const struct
 static void refresh(struct engine *e, const struct plan_step *s, const struct packet *p, uint64_t now_ms)
 {
 	struct affinity *a = s->a;
-	struct cookie cookie = {.rank = a->rank, .ifindex = p->ifindex, .made_ms = now_ms};
+	struct cookie cookie = {.rank = a->rank, .ifindex = p->ifindex, .guarded = p->guarded, .made_ms = now_ms};
 	uint8_t cookie_bytes[COOKIE_LEN];
 	struct wire_msg m;
 
@@ -453,8 +482,8 @@ void engine_pass(struct engine *e, struct packet *p, const struct passage *way, 
 	struct flow_plan local, *plan = f && way->kind != PASSAGE_RETURNED ? &f->plan : &local;
 
 	engine_count(e, f ? ENGINE_FIXED_HITS : ENGINE_FIXED_MISSES);
-	if ((plan == &local || plan->generation != e->generation) &&
-	    !engine_compose(e, &p->key, f ? f->fixed : NULL, way, plan))
+	if ((plan == &local || plan->generation != e->generation || plan->guarded != p->guarded) &&
+	    !engine_compose(e, &p->key, p->guarded, f ? f->fixed : NULL, way, plan))
 		engine_count(e, ENGINE_RANKS_IGNORED);
 	if (!plan->count) {
 		unmatched(e, p, way);

@@ -292,6 +292,49 @@ START_TEST(test_FA_9_hold_is_bounded_and_drops_by_name)
 }
 END_TEST
 
+/* As many questions are open as flows can wait: others are dropped by name, not asked about packet by packet. */
+START_TEST(test_FA_9_no_more_questions_than_holds)
+{
+	struct engine_conf conf = bed_conf();
+	struct wire_msg service = bed_service(), answer;
+	struct flow_key k[3] = {bed_client(1000), bed_client(1001), bed_client(1002)};
+	struct bed *b;
+
+	conf.hold.flows = 2;
+	b = bed_new_with(&conf);
+	bed_message(b, 1, &service);
+	for (int i = 0; i < 30; i++)
+		bed_packet(b, &k[i % 3], ACK, 10);
+	ck_assert_uint_eq(b->sent_count, 2);
+	ck_counter(b, PUNTS, 2);
+	ck_counter(b, HELD, 18);
+	ck_counter(b, DROP_HOLD_FULL, 10);
+	ck_assert_uint_eq(b->forwarded_count, 0);
+	answer = bed_answer(&b->sent[0], 60);
+	bed_message(b, 1, &answer);
+	bed_packet(b, &k[2], ACK, 10); /* now there is room */
+	ck_counter(b, PUNTS, 3);
+	bed_free(b);
+}
+END_TEST
+
+/* Nobody was asked, so nobody waits. */
+START_TEST(test_FA_9_question_that_cannot_be_sent_holds_nothing)
+{
+	struct wire_msg service = bed_service();
+	struct flow_key k = bed_client(1000);
+	struct bed *b = bed_new();
+
+	bed_message(b, 1, &service);
+	b->refuse_send = true;
+	bed_packet(b, &k, SYN, 0);
+	bed_packet(b, &k, SYN, 0);
+	ck_counter(b, DROP_UNSENDABLE, 2);
+	ck_assert_uint_eq(hold_flows(engine_hold(b->e)), 0);
+	bed_free(b);
+}
+END_TEST
+
 START_TEST(test_FA_9_unanswered_punts_are_repeated_thrice_then_dropped_by_name)
 {
 	struct bed *b = bed_new();
@@ -348,7 +391,8 @@ START_TEST(test_FA_9_flood_of_punts_stays_bounded)
 		bed_packet(b, &k, SYN, 0);
 	}
 	ck_assert_uint_eq(hold_flows(engine_hold(b->e)), 8);
-	ck_counter(b, PUNTS, 200);
+	ck_counter(b, PUNTS, 8);
+	ck_counter(b, DROP_HOLD_FULL, 192);
 	bed_wait(b, 300);
 	ck_assert_uint_eq(hold_flows(engine_hold(b->e)), 0);
 	bed_free(b);
@@ -763,6 +807,8 @@ static void add(TCase *t)
 	tcase_add_test(t, test_FA_3_no_copy_of_a_punted_packet_is_kept);
 	tcase_add_test(t, test_FA_9_later_packets_wait_and_follow_in_order);
 	tcase_add_test(t, test_FA_9_hold_is_bounded_and_drops_by_name);
+	tcase_add_test(t, test_FA_9_no_more_questions_than_holds);
+	tcase_add_test(t, test_FA_9_question_that_cannot_be_sent_holds_nothing);
 	tcase_add_test(t, test_FA_9_unanswered_punts_are_repeated_thrice_then_dropped_by_name);
 	tcase_add_test(t, test_FA_9_held_packets_never_leave_untranslated_when_the_wildcard_goes);
 	tcase_add_test(t, test_FA_9_flood_of_punts_stays_bounded);

@@ -105,11 +105,12 @@ static inline struct verdict engine_judge(const struct wire_interest *c, uint16_
 
 /* engine_packet.c */
 /*
- * Compose what all precedences say about a key into one plan (PREC-8).  False: there are more precedences than a plan
- * has steps; the rest is left out.
+ * Compose what all precedences say about a key into one plan (PREC-8).  guarded: of what FA-8 protects, so that only
+ * managers that asked for that have a say.  False: there are more precedences than a plan has steps; the rest is left
+ * out.
  */
-bool engine_compose(const struct engine *e, const struct flow_key *k, struct fixed *fixed, const struct passage *way,
-		    struct flow_plan *plan);
+bool engine_compose(const struct engine *e, const struct flow_key *k, bool guarded, struct fixed *fixed,
+		    const struct passage *way, struct flow_plan *plan);
 void engine_pass(struct engine *e, struct packet *p, const struct passage *way, uint64_t now_ms);
 /*
  * A punt was answered: take what was held for the flow, pass the answer's own
@@ -136,6 +137,7 @@ void engine_count_forward(struct engine *e, const struct addr *to, size_t packet
 struct cookie {
 	affinity_rank rank; /* where it was punted */
 	uint32_t ifindex;   /* where it came in */
+	bool guarded;       /* it is protected (FA-8) */
 	uint64_t made_ms;
 };
 #define COOKIE_LEN 32

@@ -21,10 +21,12 @@ static void add(struct engine_trace *t, const struct affinity *a, const struct w
 }
 
 /* All that matches, merged by rank, fixed ones before wildcards (FIX-7). */
-static void collect(const struct engine *e, const struct flow_key *k, const struct fixed *x, struct engine_trace *t)
+static void collect(const struct engine *e, const struct flow_key *k, bool guarded, const struct fixed *x,
+		    struct engine_trace *t)
 {
+	uint16_t flags = guarded ? CLASSIFIER_SHAPE_PROTECTED : 0;
 	struct wildcard *wild[WILDTAB_MAX_MATCHES];
-	size_t n = wildtab_match(e->wild, k, wild, WILDTAB_MAX_MATCHES), i = 0;
+	size_t n = wildtab_match(e->wild, k, flags, wild, WILDTAB_MAX_MATCHES), i = 0;
 
 	while (x || i < n) {
 		if (x && (i == n || x->a.rank <= wild[i]->a.rank)) {
@@ -119,7 +121,7 @@ static struct flow_key edited(const struct flow_key *k, const struct plan_edit *
 	return after;
 }
 
-void engine_trace(const struct engine *e, const struct flow_key *k, uint8_t tcp_flags, bool data,
+void engine_trace(const struct engine *e, const struct flow_key *k, bool guarded, uint8_t tcp_flags, bool data,
 		  struct engine_trace *t)
 {
 	const struct packet p = {.key = *k, .tcp_flags = tcp_flags, .len = data};
@@ -129,8 +131,8 @@ void engine_trace(const struct engine *e, const struct flow_key *k, uint8_t tcp_
 
 	memset(t, 0, sizeof(*t));
 	t->after = *k;
-	all = engine_compose(e, k, f ? f->fixed : NULL, &fresh, &plan);
-	collect(e, k, f ? f->fixed : NULL, t);
+	all = engine_compose(e, k, guarded, f ? f->fixed : NULL, &fresh, &plan);
+	collect(e, k, guarded, f ? f->fixed : NULL, t);
 	assign_parts(t, &plan, all);
 	t->held = hold_find(e->hold, k);
 	if (t->held) {
@@ -158,5 +160,5 @@ void engine_flow_plan(const struct engine *e, const struct flow *f, struct flow_
 	if (f->plan.count && f->plan.generation == e->generation)
 		*plan = f->plan;
 	else
-		engine_compose(e, &f->key, f->fixed, &fresh, plan);
+		engine_compose(e, &f->key, f->plan.guarded, f->fixed, &fresh, plan);
 }

@@ -49,8 +49,11 @@ struct engine_trace {
 	struct addr next_hop;           /* family 0: by destination */
 };
 
-/* A packet with this key; tcp_flags as in struct packet; data: has it a payload?  Borrows from the engine's tables. */
-void engine_trace(const struct engine *e, const struct flow_key *k, uint8_t tcp_flags, bool data,
+/*
+ * A packet with this key; guarded: of what FA-8 protects; tcp_flags as in struct packet; data: has it a payload?
+ * Borrows from the engine's tables.
+ */
+void engine_trace(const struct engine *e, const struct flow_key *k, bool guarded, uint8_t tcp_flags, bool data,
 		  struct engine_trace *t);
 
 /*

@@ -14,7 +14,7 @@ static void trace(struct bed *b, const struct flow_key *k, uint8_t flags, struct
 	size_t sent = b->sent_count, forwarded = b->forwarded_count, held = hold_flows(engine_hold(b->e));
 
 	memcpy(before, engine_counters(b->e), sizeof(before));
-	engine_trace(b->e, k, flags, false, t);
+	engine_trace(b->e, k, false, flags, false, t);
 	ck_assert_mem_eq(before, engine_counters(b->e), sizeof(before));
 	ck_assert_uint_eq(sent, b->sent_count);
 	ck_assert_uint_eq(forwarded, b->forwarded_count);

@@ -314,6 +314,40 @@ START_TEST(test_FA_8_protected_flag_needs_the_operator)
 }
 END_TEST
 
+/* A packet to the router itself comes up for whom asked for such, and for nobody else. */
+START_TEST(test_FA_8_protected_packet_is_for_whom_asked_for_such_only)
+{
+	struct engine_conf conf = bed_conf();
+	struct wire_msg mine = bed_service(), others = bed_service(), fixed, answer;
+	struct flow_key k = bed_client(1000);
+	struct bed *b;
+
+	conf.permit_protected = true;
+	b = bed_new_with(&conf);
+	mine.wildcard.flags = WIRE_FLAG_PROTECTED;
+	bed_precedence(&mine, 200);
+	bed_precedence(&others, 100);
+	bed_message(b, 1, &mine);
+	bed_message(b, 2, &others);
+	fixed = bed_fixed(&k, 60);
+	bed_precedence(&fixed, 50);
+	bed_dispatch(&fixed, NULL); /* to nowhere */
+	bed_message(b, 2, &fixed);
+	bed_packet_of(b, &k, SYN, 0, true);
+	ck_assert_uint_eq(b->sent_count, 1);
+	ck_assert_uint_eq(b->sent[0].to.identity, 1);
+	answer = bed_answer(&b->sent[0], 0); /* it comes back, and is protected still */
+	bed_message(b, 1, &answer);
+	ck_assert_uint_eq(b->sent_count, 1);
+	bed_went_to(bed_last_forwarded(b), "10.0.20.11", 8080);
+	/* The same flow, no longer protected: everybody's, though a plan is there. */
+	ck_counter(b, DROP_AFFINITY, 0);
+	bed_packet_of(b, &k, ACK, 0, false);
+	ck_counter(b, DROP_AFFINITY, 1);
+	bed_free(b);
+}
+END_TEST
+
 static void advertise(struct wire_msg *m, const char *addr, uint8_t plen)
 {
 	struct wire_advertise *a = &m->advertise[m->advertise_count++];
@@ -505,6 +539,7 @@ static void add(TCase *t)
 	tcase_add_test(t, test_MSG_14_denies_are_limited_for_each_manager);
 	tcase_add_test(t, test_full_table_denies_new_ones_and_lets_old_ones_be_replaced);
 	tcase_add_test(t, test_FA_8_protected_flag_needs_the_operator);
+	tcase_add_test(t, test_FA_8_protected_packet_is_for_whom_asked_for_such_only);
 	tcase_add_test(t, test_ACT_3_FA_11_prefix_is_advertised_while_any_wildcard_asks);
 	tcase_add_test(t, test_ACT_3_replacing_a_wildcard_flaps_no_route);
 	tcase_add_test(t, test_ACT_3_unmatched_packet_to_an_advertised_address_is_dropped);

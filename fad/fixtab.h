@@ -35,6 +35,7 @@ struct flow_plan {
 	struct addr next_hop; /* family 0: by destination address */
 	bool drop;            /* FIX-3 */
 	bool watched;         /* a step has interest criteria */
+	bool guarded;         /* composed for what FA-8 protects */
 };
 
 struct fixed {

@@ -204,10 +204,13 @@ static int start(struct agent *a, const struct daemon_options *o)
 
 static void stop(struct agent *a)
 {
-	bool leave = a->stopping && agent_leaves(a);
+	bool leave = a->stopping && agent_leaves_filters(a);
 
 	if (leave) {
 		agent_forget_forwards(a);
+		/* Nobody is to be back within the second: no need to wait for it. */
+		if (!agent_leaves(a))
+			classifier_silence(a->classifier);
 		classifier_close(a->classifier, false);
 		a->classifier = NULL;
 	} else if (a->classifier != NULL && a->interfaces != NULL) {
@@ -251,8 +254,12 @@ static int serve(struct agent *a, const struct daemon_options *o)
 	daemon_stopping();
 	if (status < 0)
 		return failed("event loop", status);
-	log_info(a->stopping && agent_leaves(a) ? "ending; filters stay for the next one"
-						: "ending; packets go the kernel's way");
+	if (!a->stopping || !agent_leaves_filters(a))
+		log_info("ending; packets go the kernel's way");
+	else if (agent_leaves(a))
+		log_info("ending; filters stay for the next one");
+	else
+		log_info("ending; for %u s filters send to the fallback what comes", a->conf.fallback_for / 1000);
 	return status;
 }
 
@@ -276,8 +283,8 @@ int main(int argc, char **argv)
 	set_name(&a);
 	status = set_identity(&a, options.config);
 	if (status == EXITCODE_OK && options.check)
-		printf("%s: good; identity 0x%llx, %zu interfaces\n", options.config, (unsigned long long)a.identity,
-		       a.conf.interfaces.count);
+		printf("%s: good; identity 0x%llx, %zu interface%s\n", options.config, (unsigned long long)a.identity,
+		       a.conf.interfaces.count, a.conf.interfaces.count == 1 ? "" : "s");
 	else if (status == EXITCODE_OK)
 		status = serve(&a, &options);
 	stop(&a);

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Links and own addresses, by rtnetlink.  One socket both dumps and listens,
- * so that what it says is in the order in which it happened.
+ * so that what it says is in the order in which it happened.  An address is
+ * own when it is assigned, or when the table `local` has it: anycast addresses
+ * of IPv6 subnets, and those that somebody routed to this host.
  *
  * Remembers what was reported: an address may be on two interfaces, and after
  * an overflow of the kernel's queue only what differs is news.
  */
 #include "fad/netlink_io.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/filter.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -35,14 +39,14 @@ struct link {
 	UT_hash_handle hh;
 };
 
-/* Why an address is ours: an assignment, which also makes broadcast addresses ours. */
+/* Why an address is ours: an assignment, which also makes broadcast addresses ours, or a route. */
 struct address {
 	struct address_key {
 		uint32_t ifindex;
 		struct addr assigned;
 		uint8_t plen;
 		struct addr addr;
-		uint8_t zero;
+		bool route;
 	} key;
 	uint32_t seen;
 	UT_hash_handle hh;
@@ -76,8 +80,16 @@ static void tell_link(struct netlink *n, const struct link *l, bool present)
 	n->handler->link(n->ctx, l->name, l->ifindex, present, present && l->up, l->ethernet);
 }
 
+static void forget_address(struct netlink *n, struct address *a);
+
+/* Routes go with their link, and not always with a word of the kernel's. */
 static void forget_link(struct netlink *n, struct link *l)
 {
+	struct address *a, *next;
+
+	HASH_ITER (hh, n->addresses, a, next)
+		if (a->key.route && a->key.ifindex == l->ifindex)
+			forget_address(n, a);
 	HASH_DEL(n->links, l);
 	tell_link(n, l, false);
 	free(l);
@@ -247,6 +259,33 @@ static void on_address(struct netlink *n, const struct nlmsghdr *h)
 		set_address(n, key, &last, present);
 }
 
+/* Of the table `local`.  Prefixes of it are not followed: see docs/operations.md. */
+static void on_route(struct netlink *n, const struct nlmsghdr *h)
+{
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(h);
+	struct address_key key = {.route = true};
+	struct addr to = {0};
+	const struct nlattr *a;
+	uint8_t family;
+
+	if (mnl_nlmsg_get_payload_len(h) < sizeof(*rtm) || rtm->rtm_table != RT_TABLE_LOCAL ||
+	    (rtm->rtm_type != RTN_LOCAL && rtm->rtm_type != RTN_ANYCAST))
+		return;
+	family = rtm->rtm_family == AF_INET ? 4 : rtm->rtm_family == AF_INET6 ? 6 : 0;
+	if (family == 0 || rtm->rtm_dst_len != 8 * addr_len(family))
+		return;
+	mnl_attr_for_each(a, h, sizeof(*rtm))
+	{
+		if (mnl_attr_get_type(a) == RTA_DST && mnl_attr_get_payload_len(a) == addr_len(family))
+			to = addr_make(family, mnl_attr_get_payload(a));
+		else if (mnl_attr_get_type(a) == RTA_OIF && mnl_attr_validate(a, MNL_TYPE_U32) == 0)
+			key.ifindex = mnl_attr_get_u32(a);
+	}
+	key.assigned = to;
+	if (to.family)
+		set_address(n, key, &to, h->nlmsg_type == RTM_NEWROUTE);
+}
+
 /* ---- the socket ---- */
 
 static int on_message(const struct nlmsghdr *h, void *ctx)
@@ -261,6 +300,10 @@ static int on_message(const struct nlmsghdr *h, void *ctx)
 	case RTM_NEWADDR:
 	case RTM_DELADDR:
 		on_address(n, h);
+		break;
+	case RTM_NEWROUTE:
+	case RTM_DELROUTE:
+		on_route(n, h);
 		break;
 	}
 	return MNL_CB_OK;
@@ -291,7 +334,23 @@ static int handle(struct netlink *n, size_t bytes)
 	return result;
 }
 
-static int dump_once(struct netlink *n, uint16_t type)
+/* What follows a request's header; of routes only those of one table. */
+static void put_what(struct nlmsghdr *h, uint16_t type, uint8_t family)
+{
+	struct rtmsg *rtm;
+
+	if (type == RTM_GETLINK) {
+		mnl_nlmsg_put_extra_header(h, sizeof(struct ifinfomsg));
+	} else if (type == RTM_GETADDR) {
+		mnl_nlmsg_put_extra_header(h, sizeof(struct ifaddrmsg));
+	} else {
+		rtm = mnl_nlmsg_put_extra_header(h, sizeof(*rtm));
+		rtm->rtm_family = family;
+		rtm->rtm_table = RT_TABLE_LOCAL;
+	}
+}
+
+static int dump_once(struct netlink *n, uint16_t type, uint8_t family)
 {
 	char request[MNL_NLMSG_HDRLEN + 64] = {0};
 	struct nlmsghdr *h = mnl_nlmsg_put_header(request);
@@ -300,7 +359,7 @@ static int dump_once(struct netlink *n, uint16_t type)
 	h->nlmsg_type = type;
 	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	h->nlmsg_seq = ++n->seq;
-	mnl_nlmsg_put_extra_header(h, type == RTM_GETLINK ? sizeof(struct ifinfomsg) : sizeof(struct ifaddrmsg));
+	put_what(h, type, family);
 	if (mnl_socket_sendto(n->socket, h, h->nlmsg_len) < 0)
 		return -errno;
 	for (;;) {
@@ -319,12 +378,14 @@ static int dump_once(struct netlink *n, uint16_t type)
 }
 
 /* -EINTR: something changed meanwhile, or events were lost: once more. */
-static int dump_type(struct netlink *n, uint16_t type)
+static int dump_type(struct netlink *n, uint16_t type, uint8_t family)
 {
 	int r = -EINTR;
 
 	for (int i = 0; i < DUMP_TRIES && r == -EINTR; i++)
-		r = dump_once(n, type);
+		r = dump_once(n, type, family);
+	if (type == RTM_GETROUTE && r == -ENOENT)
+		return 0;           /* the table is made with its first route */
 	return r == -EINTR ? 0 : r; /* what came last is as good as any, and changes are reported */
 }
 
@@ -336,9 +397,13 @@ static int dump(struct netlink *n)
 	int r;
 
 	n->dump++;
-	r = dump_type(n, RTM_GETLINK);
+	r = dump_type(n, RTM_GETLINK, AF_UNSPEC);
 	if (r == 0)
-		r = dump_type(n, RTM_GETADDR);
+		r = dump_type(n, RTM_GETADDR, AF_UNSPEC);
+	if (r == 0)
+		r = dump_type(n, RTM_GETROUTE, AF_INET);
+	if (r == 0)
+		r = dump_type(n, RTM_GETROUTE, AF_INET6);
 	if (r < 0)
 		return r;
 	HASH_ITER (hh, n->links, l, next_link)
@@ -373,10 +438,29 @@ static int on_readable(sd_event_source *source, int fd, uint32_t events, void *c
 	return 0;
 }
 
+/* A router has a million routes, of which those of the table `local` concern us: the others do not even wake us. */
+static int filter_routes(int fd)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWROUTE), 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELROUTE), 0, 2),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_table)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RT_TABLE_LOCAL, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	const struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
+}
+
 static int open_socket(struct netlink *n)
 {
+	const unsigned groups =
+		RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
 	struct timeval timeout = {.tv_sec = ANSWER_TIMEOUT};
-	int size = RECEIVE_BUFFER, fd;
+	int size = RECEIVE_BUFFER, fd, on = 1;
 
 	n->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
 	if (!n->socket)
@@ -384,8 +468,11 @@ static int open_socket(struct netlink *n)
 	fd = mnl_socket_get_fd(n->socket);
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0 ||
-	    mnl_socket_bind(n->socket, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR, MNL_SOCKET_AUTOPID) < 0)
+	/* So that the kernel filters a dump of routes by their table. */
+	if (mnl_socket_setsockopt(n->socket, NETLINK_GET_STRICT_CHK, &on, sizeof(on)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0)
+		return -errno;
+	if (filter_routes(fd) < 0 || mnl_socket_bind(n->socket, groups, MNL_SOCKET_AUTOPID) < 0)
 		return -errno;
 	return 0;
 }

@@ -91,6 +91,7 @@ START_TEST(test_FA_8_own_addresses_at_start)
 	ck_assert_uint_eq(told(f, "+10.9.0.1"), 1);
 	ck_assert_uint_eq(told(f, "+10.9.0.255"), 1); /* the kernel takes it as broadcast, named or not */
 	ck_assert_uint_eq(told(f, "+fd09::1"), 1);
+	ck_assert_uint_eq(told(f, "+fd09::"), 1); /* the routers' of that subnet */
 	ck_assert_uint_eq(told(f, "+lo up"), 1);
 	ck_assert_uint_eq(told(f, "+w0 down ethernet"), 1);
 	ck_assert_uint_eq(told(f, "+w1 down ethernet"), 1);
@@ -113,6 +114,14 @@ START_TEST(test_FA_8_own_addresses_come_and_go)
 	ck_assert_uint_eq(told(f, "+10.9.2.1"), 1);
 	ck_assert_uint_eq(told(f, "+10.9.2.2"), 0); /* the other side's */
 	ck_assert_uint_eq(told(f, "+10.9.0.7"), 1);
+	netns_run("ip address add fd0a::1/64 dev w1 nodad");
+	netns_run("ip address add fd0b::/127 dev w1 nodad"); /* a link of two has none */
+	work(f);
+	ck_assert_uint_eq(told(f, "+fd0a::"), 1); /* its routers' */
+	forget(f);
+	netns_run("ip address del fd0a::1/64 dev w1");
+	work(f);
+	ck_assert_uint_eq(told(f, "-fd0a::"), 1);
 	forget(f);
 	netns_run("ip address del 10.9.1.1/25 dev w1");
 	netns_run("ip address del 10.9.0.7/24 dev w0");
@@ -139,6 +148,41 @@ START_TEST(test_FA_8_address_on_two_interfaces)
 	ck_assert_uint_eq(told(f, "-10.9.0.255"), 1);
 	netns_run("ip address del 10.9.0.1/32 dev w1");
 	work(f);
+	ck_assert_uint_eq(told(f, "-10.9.0.1"), 1);
+	end(f);
+}
+END_TEST
+
+/* What is delivered here without being assigned: anycast addresses of subnets, and what a route of type local has. */
+START_TEST(test_FA_8_addresses_of_the_local_table)
+{
+	struct fixture *f = begin();
+
+	forget(f);
+	netns_run("ip link set w1 up");
+	netns_run("ip link set w0 up");
+	netns_run("ip route add local 203.0.113.7 dev lo");
+	netns_run("ip route add local 2001:db8::7 dev w0 table local");
+	netns_run("ip route add 203.0.113.8 dev w0 table main");
+	work(f);
+	ck_assert_uint_eq(told(f, "+203.0.113.7"), 1);
+	ck_assert_uint_eq(told(f, "+2001:db8::7"), 1);
+	ck_assert_uint_eq(told(f, "+203.0.113.8"), 0);
+	netlink_close(f->netlink);
+	forget(f);
+	ck_assert_int_eq(netlink_open(&f->netlink, f->loop, &handler, f), EXITCODE_OK); /* what is there at the start */
+	ck_assert_uint_eq(told(f, "+fd09::"), 1);
+	ck_assert_uint_eq(told(f, "+203.0.113.7"), 1);
+	ck_assert_uint_eq(told(f, "+2001:db8::7"), 1);
+	ck_assert_uint_eq(told(f, "+203.0.113.8"), 0);
+	ck_assert_uint_eq(told(f, "+10.9.0.1"), 1);
+	forget(f);
+	netns_run("ip route del local 203.0.113.7 dev lo");
+	netns_run("ip link del w0");
+	work(f);
+	ck_assert_uint_eq(told(f, "-203.0.113.7"), 1);
+	ck_assert_uint_eq(told(f, "-2001:db8::7"), 1);
+	ck_assert_uint_eq(told(f, "-fd09::"), 1);
 	ck_assert_uint_eq(told(f, "-10.9.0.1"), 1);
 	end(f);
 }
@@ -205,6 +249,7 @@ int main(void)
 	tcase_add_test(tc, test_FA_8_own_addresses_at_start);
 	tcase_add_test(tc, test_FA_8_own_addresses_come_and_go);
 	tcase_add_test(tc, test_FA_8_address_on_two_interfaces);
+	tcase_add_test(tc, test_FA_8_addresses_of_the_local_table);
 	tcase_add_test(tc, links_come_and_go);
 	tcase_add_test(tc, test_FA_8_overflow_is_made_good);
 	suite_add_tcase(suite, tc);

@@ -34,6 +34,7 @@ struct packet {
 	uint32_t len;  /* from the IP header on, as the header says (link padding cut off) */
 	struct packet_offload offload;
 	uint32_t ifindex; /* where it came in */
+	bool guarded;     /* protected (FA-8): only who asked for what is protected may have it */
 
 	struct flow_key key;
 	uint16_t l4;         /* offset of the transport header; 0 for a fragment that is not the first */
@@ -57,8 +58,8 @@ const char *packet_fault_name(enum packet_fault f);
 
 /*
  * Parse the IP packet at data.  Options and extension headers are skipped
- * over, never trusted.  *p is undefined unless PACKET_OK.  offload and ifindex
- * are the caller's to set, before or after.
+ * over, never trusted.  *p is undefined unless PACKET_OK.  offload, ifindex
+ * and guarded are the caller's to set, before or after.
  * A non-first fragment of TCP or UDP has both ports 0 in its key.
  */
 enum packet_fault packet_parse(struct packet *p, uint8_t *data, size_t len);

@@ -124,7 +124,14 @@ static bool read_offload(const struct virtio_net_hdr *v, struct packet *p)
 
 static bool is_punt(const struct head *head)
 {
-	return head->src[0] == 0x02 && head->src[1] == CLASSIFIER_MAC_PUNT;
+	return head->src[0] == 0x02 && (head->src[1] == CLASSIFIER_MAC_PUNT || head->src[1] == CLASSIFIER_MAC_GUARDED);
+}
+
+/* Dropped already, and counted where it was. */
+static bool is_dropped(const struct head *head)
+{
+	return head->src[0] == 0x02 && head->src[1] >= CLASSIFIER_MAC_DROPPED &&
+	       head->src[1] < CLASSIFIER_MAC_DROPPED + CLASSIFIER_COUNTERS;
 }
 
 static uint32_t index_of(const uint8_t mac[6])
@@ -142,12 +149,16 @@ static void take(struct port *port, const struct tpacket2_hdr *h)
 	if (h->tp_snaplen < ETH_HLEN)
 		return;
 	memcpy(&head, ethernet - sizeof(head.vnet), sizeof(head));
+	if (is_dropped(&head) && port->handler->dropped)
+		port->handler->dropped(port->ctx, head.src[1] - CLASSIFIER_MAC_DROPPED, ethernet + ETH_HLEN,
+				       h->tp_snaplen - ETH_HLEN, index_of(head.src));
 	/* The kernel's own chatter on the pair (multicast listeners) is none of ours. */
 	if (!is_punt(&head))
 		return;
 	port->counters.received++;
 	port->counters.received_bytes += h->tp_len - ETH_HLEN;
 	p.ifindex = index_of(head.src);
+	p.guarded = head.src[1] == CLASSIFIER_MAC_GUARDED;
 	fault = h->tp_snaplen < h->tp_len ? PACKET_SHORT
 					  : packet_parse(&p, ethernet + ETH_HLEN, h->tp_snaplen - ETH_HLEN);
 	if (fault == PACKET_OK && !read_offload(&head.vnet, &p))

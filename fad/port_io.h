@@ -20,6 +20,8 @@ struct port;
 typedef void (*port_receive)(void *ctx, struct packet *p);
 /* A frame that is not a parsable IP packet; data: as much of it as there is. */
 typedef void (*port_bad)(void *ctx, enum packet_fault fault, const uint8_t *data, uint32_t len);
+/* A packet dropped in the kernel, which somebody is to look at; why: an enum classifier_counter. */
+typedef void (*port_dropped)(void *ctx, uint32_t why, const uint8_t *data, uint32_t len, uint32_t ifindex);
 /* After each batch of received packets; optional. */
 typedef void (*port_batch_end)(void *ctx);
 
@@ -27,6 +29,7 @@ struct port_handler {
 	port_receive receive;
 	port_bad bad;
 	port_batch_end batch_end;
+	port_dropped dropped; /* optional */
 };
 
 /*

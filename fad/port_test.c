@@ -43,9 +43,12 @@ struct fixture {
 	unsigned received, batches;
 	unsigned faults[PACKET_FAULT_COUNT];
 	struct packet last; /* its data is gone */
+	unsigned dropped;
+	uint32_t why, dropped_ifindex, dropped_len;
 	uint16_t sports[MAX_SEEN];
 
 	/* what to do with it */
+	bool guarded; /* put in as protected (FA-8) */
 	bool send;
 	uint32_t forward;
 
@@ -83,7 +86,18 @@ static void on_batch_end(void *ctx)
 	f->batches++;
 }
 
-static const struct port_handler handler = {on_packet, on_bad, on_batch_end};
+static void on_dropped(void *ctx, uint32_t why, const uint8_t *data, uint32_t len, uint32_t ifindex)
+{
+	struct fixture *f = ctx;
+
+	ck_assert_uint_eq(data[0], 0x45);
+	f->dropped++;
+	f->why = why;
+	f->dropped_len = len;
+	f->dropped_ifindex = ifindex;
+}
+
+static const struct port_handler handler = {on_packet, on_bad, on_batch_end, on_dropped};
 
 static int packet_socket(const char *name, uint16_t protocol)
 {
@@ -139,8 +153,8 @@ static void end(struct fixture *f)
 static void inject(struct fixture *f, const struct virtio_net_hdr *vnet, const uint8_t *ip, size_t len)
 {
 	struct virtio_net_hdr v = vnet ? *vnet : (struct virtio_net_hdr){0};
-	uint8_t ethernet[ETH_HLEN] = {CLASSIFIER_MAC_NOBODY, 0x02,          CLASSIFIER_MAC_PUNT, 0, 0,
-				      INGRESS >> 8,          INGRESS & 0xff};
+	uint8_t kind = f->guarded ? CLASSIFIER_MAC_GUARDED : CLASSIFIER_MAC_PUNT;
+	uint8_t ethernet[ETH_HLEN] = {CLASSIFIER_MAC_NOBODY, 0x02, kind, 0, 0, INGRESS >> 8, INGRESS & 0xff};
 	struct iovec iov[] = {{&v, sizeof(v)}, {ethernet, sizeof(ethernet)}, {(void *)(uintptr_t)ip, len}};
 
 	ethernet[12] = ip[0] >> 4 == 6 ? 0x86 : 0x08;
@@ -237,6 +251,21 @@ START_TEST(test_FA_7_routed_by_the_kernel)
 END_TEST
 
 /* A decided packet whose time is up is answered by the kernel, both ways it may go. */
+START_TEST(test_FA_8_protected_packets_are_told_apart)
+{
+	const struct netns_packet d = {"192.0.2.1", "10.9.0.1", IPPROTO_TCP, 1000, 22, .payload = 20};
+	struct fixture *f = begin();
+
+	for (unsigned i = 0; i < 4; i++) {
+		f->guarded = i % 2;
+		inject_packet(f, &d);
+		work(f, i + 1);
+		ck_assert(f->last.guarded == f->guarded);
+	}
+	end(f);
+}
+END_TEST
+
 START_TEST(test_FA_7_time_exceeded)
 {
 	const struct netns_packet d = {"10.9.0.2", "10.8.0.2", IPPROTO_UDP, 1000, 53, .ttl = 1, .payload = 20};
@@ -322,6 +351,36 @@ START_TEST(test_FIX_2_too_big_for_the_next_hop)
 	classifier_counters(f->classifier, counters);
 	ck_assert_uint_eq(counters[CLASSIFIER_FORWARDED], 1);
 	ck_assert_uint_eq(counters[CLASSIFIER_DROPPED_TOO_BIG], 1);
+	end(f);
+}
+END_TEST
+
+/* What is dropped behind the port comes back to be looked at, while somebody does: counted once, no packet for the
+ * engine, and never sent on. */
+START_TEST(test_ARCH_7_drops_on_the_way_to_a_next_hop_are_shown)
+{
+	const struct netns_packet d = {"192.0.2.1", "203.0.113.10", IPPROTO_TCP, 1000, 80, .payload = 100};
+	struct addr nowhere = netns_addr("10.77.0.1");
+	struct fixture *f = begin();
+	uint64_t counters[CLASSIFIER_COUNTERS];
+	struct port_counters c;
+
+	f->forward = classifier_forward_get(f->classifier, &nowhere);
+	classifier_show_drops(f->classifier, true);
+	inject_packet(f, &d);
+	work(f, 1);
+	for (int i = 0; i < 20 && f->dropped == 0; i++)
+		ck_assert_int_ge(sd_event_run(f->loop, 100000), 0);
+	ck_assert_uint_eq(f->dropped, 1);
+	ck_assert_uint_eq(f->why, CLASSIFIER_DROPPED_NO_ROUTE);
+	ck_assert_uint_eq(f->dropped_len, 140);
+	ck_assert_uint_eq(f->dropped_ifindex, port_kernel_ifindex(f->port));
+	ck_assert_uint_eq(f->received, 1);
+	ck_assert_uint_eq(next_caught(f), 0);
+	classifier_counters(f->classifier, counters);
+	ck_assert_uint_eq(counters[CLASSIFIER_DROPPED_NO_ROUTE], 1);
+	port_read_counters(f->port, &c);
+	ck_assert_uint_eq(c.received, 1);
 	end(f);
 }
 END_TEST
@@ -600,9 +659,11 @@ int main(void)
 	log_open("port_test", false);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, test_FA_7_routed_by_the_kernel);
+	tcase_add_test(tc, test_FA_8_protected_packets_are_told_apart);
 	tcase_add_test(tc, test_FA_7_time_exceeded);
 	tcase_add_test(tc, test_FIX_2_forward_to_another_next_hop);
 	tcase_add_test(tc, test_FIX_2_too_big_for_the_next_hop);
+	tcase_add_test(tc, test_ARCH_7_drops_on_the_way_to_a_next_hop_are_shown);
 	tcase_add_test(tc, test_FA_10_super_packets);
 	tcase_add_test(tc, test_FA_10_partial_checksum);
 	tcase_add_test(tc, test_FA_9_order_is_kept);

@@ -8,7 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fad/classifier_name.h"
+
 #define FILTER_MAX 4096 /* instructions */
+
+/* A reason is an enum engine_counter, or behind those an enum classifier_counter. */
+#define REASONS ((unsigned)ENGINE_COUNTER_COUNT + CLASSIFIER_COUNTERS)
 
 /* Those of the engine's counters that stand for a packet one may look at. */
 enum kind { KIND_NONE, KIND_DROP, KIND_PUNT, KIND_COPY, KIND_RETURNED };
@@ -18,7 +23,7 @@ struct user {
 	uint64_t id; /* 0: free */
 	uint64_t ends_ms;
 	uint8_t kinds; /* bits 1 << enum kind */
-	int reason;    /* enum engine_counter; -1: any */
+	int reason;    /* see REASONS; -1: any */
 	uint32_t snap;
 	struct bpf_insn *filter; /* NULL: all */
 };
@@ -30,7 +35,7 @@ struct tap {
 	bool looked_on;
 	uint64_t now_ms;
 	double tokens;
-	uint64_t published, skipped;
+	uint64_t published, skipped, unshown;
 };
 
 struct tap *tap_new(const struct tap_out *out, void *ctx)
@@ -66,20 +71,24 @@ struct counter_name {
 	const char *group, *name;
 };
 
-static const struct counter_name *names(void)
+static struct counter_name name_of(unsigned reason)
 {
 	static const struct counter_name all[ENGINE_COUNTER_COUNT] = {
 #define X(id, group, name, help) {group, name},
 		ENGINE_COUNTERS(X)
 #undef X
 	};
+	const struct classifier_name *n;
 
-	return all;
+	if (reason < ENGINE_COUNTER_COUNT)
+		return all[reason];
+	n = classifier_name((enum classifier_counter)(reason - ENGINE_COUNTER_COUNT));
+	return (struct counter_name){n->group, n->name};
 }
 
-static enum kind kind_of(enum engine_counter why)
+static enum kind kind_of(unsigned reason)
 {
-	switch (why) {
+	switch (reason) {
 	case ENGINE_PUNTS:
 		return KIND_PUNT;
 	case ENGINE_COPIES:
@@ -87,16 +96,16 @@ static enum kind kind_of(enum engine_counter why)
 	case ENGINE_RETURNED:
 		return KIND_RETURNED;
 	default:
-		return strcmp(names()[why].group, "drops") == 0 ? KIND_DROP : KIND_NONE;
+		return strcmp(name_of(reason).group, "drops") == 0 ? KIND_DROP : KIND_NONE;
 	}
 }
 
 /* -1: there is none of this name. */
 static int reason_named(const char *name)
 {
-	for (int i = 0; i < ENGINE_COUNTER_COUNT; i++)
-		if (kind_of((enum engine_counter)i) != KIND_NONE && strcmp(names()[i].name, name) == 0)
-			return i;
+	for (unsigned i = 0; i < REASONS; i++)
+		if (kind_of(i) != KIND_NONE && strcmp(name_of(i).name, name) == 0)
+			return (int)i;
 	return -1;
 }
 
@@ -207,21 +216,20 @@ void tap_tick(struct tap *t, uint64_t now_ms)
 
 /* ---- packets ---- */
 
-static bool wants(const struct user *u, enum kind kind, enum engine_counter why, const uint8_t *data, uint32_t len)
+static bool wants(const struct user *u, enum kind kind, unsigned reason, const uint8_t *data, uint32_t len)
 {
-	if (u->id == 0 || !(u->kinds & 1u << kind) || (u->reason >= 0 && u->reason != (int)why))
+	if (u->id == 0 || !(u->kinds & 1u << kind) || (u->reason >= 0 && (unsigned)u->reason != reason))
 		return false;
 	return u->filter == NULL || bpf_filter(u->filter, data, len, len) != 0;
 }
 
-void tap_packet(void *ctx, enum engine_counter why, const uint8_t *data, uint32_t len, uint32_t ifindex)
+static void show(struct tap *t, unsigned reason, const uint8_t *data, uint32_t len, uint32_t ifindex)
 {
-	struct tap *t = ctx;
-	enum kind kind = kind_of(why);
+	enum kind kind = kind_of(reason);
 	uint32_t snap = 0;
 
 	for (size_t i = 0; i < TAP_USERS; i++)
-		if (wants(&t->users[i], kind, why, data, len) && t->users[i].snap > snap)
+		if (wants(&t->users[i], kind, reason, data, len) && t->users[i].snap > snap)
 			snap = t->users[i].snap;
 	if (snap == 0)
 		return;
@@ -232,12 +240,35 @@ void tap_packet(void *ctx, enum engine_counter why, const uint8_t *data, uint32_
 	t->tokens -= 1;
 	t->published++;
 	t->out->publish(t->ctx, &(struct tap_packet){.kind = kind_names[kind],
-						     .reason = names()[why].name,
+						     .reason = name_of(reason).name,
 						     .data = data,
 						     .len = len < snap ? len : snap,
 						     .full = len,
 						     .ifindex = ifindex,
-						     .skipped = t->skipped});
+						     .skipped = t->skipped + t->unshown});
+}
+
+void tap_packet(void *ctx, enum engine_counter why, const uint8_t *data, uint32_t len, uint32_t ifindex)
+{
+	show(ctx, why, data, len, ifindex);
+}
+
+void tap_dropped(struct tap *t, enum classifier_counter why, const uint8_t *data, uint32_t len, uint32_t ifindex)
+{
+	show(t, (unsigned)ENGINE_COUNTER_COUNT + why, data, len, ifindex);
+}
+
+void tap_unshown(struct tap *t, uint64_t count)
+{
+	t->unshown = count;
+}
+
+bool tap_wants_drops(const struct tap *t)
+{
+	for (size_t i = 0; i < TAP_USERS; i++)
+		if (t->users[i].id != 0 && (t->users[i].kinds & 1u << KIND_DROP))
+			return true;
+	return false;
 }
 
 uint64_t tap_published(const struct tap *t)

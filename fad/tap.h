@@ -10,6 +10,7 @@
 #ifndef TURNOUT_FAD_TAP_H
 #define TURNOUT_FAD_TAP_H
 
+#include "fad/classifier.h"
 #include "fad/engine.h"
 #include "proto/admin.pb-c.h"
 
@@ -27,7 +28,7 @@ struct tap_packet {
 	uint32_t len;  /* of data */
 	uint32_t full; /* of the packet */
 	uint32_t ifindex;
-	uint64_t skipped;
+	uint64_t skipped; /* before it, here and in the kernel */
 };
 
 struct tap_out {
@@ -45,6 +46,11 @@ void tap_free(struct tap *t);
 const char *tap_request(struct tap *t, const Turnout__Capture *request, uint64_t now_ms);
 /* For struct engine_tap; ctx: the tap.  At the time last told. */
 void tap_packet(void *ctx, enum engine_counter why, const uint8_t *data, uint32_t len, uint32_t ifindex);
+/* The same of what was dropped in the kernel; wants_drops: does anybody want to see that? */
+void tap_dropped(struct tap *t, enum classifier_counter why, const uint8_t *data, uint32_t len, uint32_t ifindex);
+bool tap_wants_drops(const struct tap *t);
+/* How many the kernel did not show, ever. */
+void tap_unshown(struct tap *t, uint64_t count);
 /* Tell the time, every 50 ms: leases end, and packets may be published again. */
 void tap_tick(struct tap *t, uint64_t now_ms);
 

@@ -5,6 +5,7 @@
  */
 #include "fad/tap.h"
 
+#include "fad/classifier_name.h"
 #include "fad/engine_fixture.h"
 
 #define CLIENT "10.0.1.11"
@@ -195,6 +196,52 @@ START_TEST(test_ARCH_7_what_is_published_a_second_is_bounded_and_counted)
 }
 END_TEST
 
+START_TEST(test_ARCH_7_drops_of_the_kernel_are_drops_too)
+{
+	const uint8_t bytes[40] = {0x45, [9] = 6};
+	struct seen s = {0};
+	struct tap *t = tap_new(&out, &s);
+
+	ck_assert(!tap_wants_drops(t));
+	ck_assert_ptr_null(ask(t, 7, NULL, false, true, 1000));
+	ck_assert(!tap_wants_drops(t)); /* punts only */
+	tap_dropped(t, CLASSIFIER_DROPPED_ADVERTISED, bytes, sizeof(bytes), 3);
+	ck_assert_uint_eq(s.count, 0);
+	ck_assert_ptr_null(ask(t, 7, "interface-unmatched", false, false, 1000));
+	ck_assert(tap_wants_drops(t));
+	tap_dropped(t, CLASSIFIER_DROPPED_ADVERTISED, bytes, sizeof(bytes), 3);
+	give(t, ENGINE_DROP_ADVERTISED, 6);
+	ck_assert_uint_eq(s.count, 0);
+	tap_unshown(t, 17);
+	tap_dropped(t, CLASSIFIER_DROPPED_UNMATCHED, bytes, sizeof(bytes), 3);
+	ck_assert_uint_eq(s.count, 1);
+	ck_assert_str_eq(s.kind, "drop");
+	ck_assert_str_eq(s.reason, "interface-unmatched");
+	ck_assert_uint_eq(s.skipped, 17);
+	ck_assert_ptr_nonnull(ask(t, 7, "punted-fixed", false, false, 1000)); /* no drop */
+	tap_free(t);
+}
+END_TEST
+
+/* One name, one reason. */
+START_TEST(test_FA_9_reasons_have_names_of_their_own)
+{
+	static const char *const names[] = {
+#define X(id, group, name, help) name,
+		ENGINE_COUNTERS(X)
+#undef X
+	};
+
+	for (unsigned i = 0; i < CLASSIFIER_COUNTERS; i++) {
+		const struct classifier_name *n = classifier_name((enum classifier_counter)i);
+
+		ck_assert_ptr_nonnull(n->group);
+		for (size_t k = 0; strcmp(n->group, "drops") == 0 && k < ENGINE_COUNTER_COUNT; k++)
+			ck_assert_str_ne(n->name, names[k]);
+	}
+}
+END_TEST
+
 START_TEST(test_ARCH_7_packets_are_cut_to_what_the_most_curious_wants)
 {
 	Turnout__Capture r = TURNOUT__CAPTURE__INIT;
@@ -276,6 +323,8 @@ static void add(TCase *t)
 	tcase_add_test(t, test_ARCH_7_filters_are_checked_and_run);
 	tcase_add_test(t, test_ARCH_7_bad_requests_are_named);
 	tcase_add_test(t, test_ARCH_7_what_is_published_a_second_is_bounded_and_counted);
+	tcase_add_test(t, test_ARCH_7_drops_of_the_kernel_are_drops_too);
+	tcase_add_test(t, test_FA_9_reasons_have_names_of_their_own);
 	tcase_add_test(t, test_ARCH_7_packets_are_cut_to_what_the_most_curious_wants);
 	tcase_add_test(t, test_ARCH_7_the_engine_shows_punts_returns_and_drops);
 }

@@ -414,7 +414,8 @@ static size_t insert(struct wildcard **out, size_t n, size_t cap, struct wildcar
 	return n < cap ? n + 1 : n;
 }
 
-size_t wildtab_match(const struct wildtab *t, const struct flow_key *k, struct wildcard **out, size_t cap)
+size_t wildtab_match(const struct wildtab *t, const struct flow_key *k, uint16_t flags, struct wildcard **out,
+		     size_t cap)
 {
 	struct classifier_key key;
 	size_t n = 0, seen = 0;
@@ -426,7 +427,7 @@ size_t wildtab_match(const struct wildtab *t, const struct flow_key *k, struct w
 		if (!s->masks.family)
 			continue;
 		seen++;
-		if (s->masks.family != k->family)
+		if (s->masks.family != k->family || (s->masks.flags & flags) != flags)
 			continue;
 		masked_key(&s->masks, i, k, &key);
 		slot = slot_find(t, &key);

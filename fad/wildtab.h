@@ -59,9 +59,11 @@ void wildtab_remove(struct wildtab *t, struct wildcard *w);
 
 /*
  * All wildcards matching a key, best first: rank, backup, more mask bits,
- * lowest manager identity (PREC-9).  Returns how many, at most cap.
+ * lowest manager identity (PREC-9); of shapes with all these flags
+ * (CLASSIFIER_SHAPE_*).  Returns how many, at most cap.
  */
-size_t wildtab_match(const struct wildtab *t, const struct flow_key *k, struct wildcard **out, size_t cap);
+size_t wildtab_match(const struct wildtab *t, const struct flow_key *k, uint16_t flags, struct wildcard **out,
+		     size_t cap);
 /* Does a wildcard of this manager cover the key?  (FIX-6) */
 bool wildtab_covers(const struct wildtab *t, const struct flow_key *k, const struct manager *manager);
 

@@ -232,7 +232,7 @@ static void check_order(struct wildcard **found, size_t n)
 static void compare(struct wildtab *t, struct manager *managers, size_t count, const struct flow_key *k)
 {
 	struct wildcard *found[WILDTAB_MAX_MATCHES];
-	size_t n = wildtab_match(t, k, found, WILDTAB_MAX_MATCHES), expected = 0, among = 0;
+	size_t n = wildtab_match(t, k, 0, found, WILDTAB_MAX_MATCHES), expected = 0, among = 0;
 
 	for (struct wildcard *w = wildtab_first(t); w; w = w->next)
 		expected += matches(w, k);
@@ -279,7 +279,7 @@ START_TEST(test_WILD_2_WILD_6_PREC_9_random_cases_against_a_linear_matcher)
 			wildtab_remove(t, any);
 		}
 		compare(t, managers, 3, &k);
-		hits += wildtab_match(t, &k, &any, 1);
+		hits += wildtab_match(t, &k, 0, &any, 1);
 	}
 	ck_assert_uint_gt(hits, 10000); /* the worlds were small enough to mean something */
 	ck_assert_int_eq((int)wildtab_shapes(t), kernel.shapes);
@@ -301,7 +301,7 @@ START_TEST(test_WILD_2_masks_need_not_be_contiguous)
 	ck_assert(wildtab_add(t, wildcard_new(&m, &fourth)));
 	for (uint32_t a = 0x0a000000; a < 0x0a000100; a++) {
 		struct flow_key k = key_to(a, 80);
-		size_t n = wildtab_match(t, &k, found, 2);
+		size_t n = wildtab_match(t, &k, 0, found, 2);
 
 		ck_assert_uint_eq(n, a % 2 == 0 || a % 4 == 3);
 	}
@@ -334,7 +334,7 @@ START_TEST(test_WILD_6_ports_and_addresses_in_ranges)
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		k = key_to(rows[i].dst, rows[i].port);
-		ck_assert_uint_eq(wildtab_match(t, &k, &found, 1), rows[i].match);
+		ck_assert_uint_eq(wildtab_match(t, &k, 0, &found, 1), rows[i].match);
 	}
 	wildtab_free(t);
 }
@@ -449,7 +449,7 @@ static double lookups(struct wildtab *t)
 			/* Every other one matches the first of each shape, which both tables have. */
 			struct flow_key k = i % 2 ? key_to(0xac100000 + i, (uint16_t)(i + 1)) : key_to(0, 1);
 
-			wildtab_match(t, &k, found, WILDTAB_MAX_MATCHES);
+			wildtab_match(t, &k, 0, found, WILDTAB_MAX_MATCHES);
 		}
 		double took = seconds() - start;
 

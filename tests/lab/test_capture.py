@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from scapy.layers.inet import IP, TCP
+from scapy.layers.inet import IP, TCP, UDP
 from scapy.utils import PcapReader, rdpcap
 
 from conftest import until
@@ -107,6 +107,49 @@ def test_drops_carry_the_name_of_their_counter_FA_9(healthy):
         assert capture.lines() == []
     finally:
         healthy.start("sm1", "smd")
+
+
+def test_drops_in_the_kernel_are_seen_with_their_reason_FA_9_ACT_3(healthy, tmp_path):
+    """Ports of a VIP that no service has: the classifier drops what is sent there; whoever looks on sees it."""
+    path = tmp_path / "unserved.pcap"
+    path.parent.chmod(0o755)
+    before = {r: healthy.drops(r, "fad")["advertised-unmatched"] for r in ("r1", "r2")}
+    with Capture(healthy, "r1", "--reason", "advertised-unmatched", "-w", str(path), "udp") as one, \
+            Capture(healthy, "r2", "--json", "--drops", "udp") as two:
+        healthy.run("client1", "python3", "-c", SENDER, VIP4, "30400", "9999")
+        time.sleep(0.5)
+    counted = {r: healthy.drops(r, "fad")["advertised-unmatched"] - n for r, n in before.items()}
+    assert sum(counted.values()) == 64, counted  # each once, though it was shown
+    assert all(" fad drop advertised-unmatched core udp " in line for line in one.lines()), one.output
+    packets = rdpcap(str(path))
+    assert len(one.lines()) == len(packets) == counted["r1"]
+    assert all((p[IP].dst, p[UDP].dport, bytes(p[UDP].payload)) == (VIP4, 9999, b"hello") for p in packets)
+    rows = [json.loads(line) for line in two.lines()]
+    assert len(rows) == counted["r2"]
+    assert {(r["kind"], r["reason"], r["interface"]) for r in rows} <= {("drop", "advertised-unmatched", "core")}
+
+
+def test_a_flood_of_drops_is_bounded_and_punts_go_on_FA_9(healthy):
+    """More drops than are shown a second: the rest is counted, new connections are not hurt."""
+    flood = SENDER.replace("range(8)", "range(4000)")
+    before = {r: healthy.counters(r, "fad") for r in ("r1", "r2")}
+    begin = time.monotonic()
+    with Capture(healthy, "r1", "--drops", "udp") as one, Capture(healthy, "r2", "--drops", "udp") as two:
+        with healthy.popen("client2", "python3", "-c", flood, VIP4, "30500", "9999") as sender:
+            connect(healthy)
+            assert sender.wait(20) == 0
+    seconds = time.monotonic() - begin
+    for router, capture in (("r1", one), ("r2", two)):
+        after = healthy.counters(router, "fad")
+        gone = {key: after[key] - before[router][key] for key in after}
+        assert gone[("drops", "punt-port-ring")] == 0
+        assert len(capture.lines()) <= 1100 * seconds
+        # What was dropped is either shown or said not to have been.
+        assert gone[("drops", "advertised-unmatched")] == \
+            gone[("capture", "unshown")] + gone[("capture", "skipped")] + gone[("capture", "published")], gone
+        if gone[("capture", "unshown")]:
+            assert b"more were not shown" in capture.errors
+    assert any(b"more were not shown" in c.errors for c in (one, two))
 
 
 def test_stream_for_wireshark_and_an_end_by_count_ARCH_7(healthy):

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """turnoutctl trace, server, watch and show flows over a running lab."""
+import contextlib
 import json
+import re
 import subprocess
 import time
 
+import peer
 from conftest import until
 from turnoutlab.topology import VIPS
 
@@ -100,6 +103,55 @@ def test_watch_shows_a_server_that_goes_down_ARCH_7(lab):
             watch.terminate()
             lab.start("web3", "nginx")
     until(lambda: {s["state"] for s in lab.rows("sm1", "smd", "servers")} == {"up"})
+
+
+@contextlib.contextmanager
+def watching(lab, node, path, *arguments):
+    """The rows that turnoutctl watch says there, as a function that reads them anew."""
+    with path.open("w") as out, lab.popen(node, "turnoutctl", "watch", "--json", *arguments, stdout=out,
+                                          stderr=subprocess.PIPE) as watch:
+        try:
+            assert watch.stderr.readline().startswith(b"watching")
+            yield lambda: [json.loads(line) for line in path.read_text().splitlines()]
+        finally:
+            watch.terminate()
+
+
+def test_watch_shows_what_an_agent_hears_of_its_managers_FA_9(healthy, tmp_path):
+    """A stranger's manager: its wildcard is added, an update denied, it falls silent, is heard again, withdraws."""
+    vip, address = "203.0.113.78", healthy.address("sm2", "ctl")
+    wild = [peer.wildcard(vip, dport=80, ttl=3), peer.precedence(10), peer.interest(peer.ALL, peer.ALL),
+            peer.identity(address, "stranger")]
+    uncovered = peer.Key(peer.TCP, "10.0.1.11", 4444, "203.0.113.79", 80)
+    with watching(healthy, "r1", tmp_path / "watch", "--from", "fad") as rows, \
+            peer.Manager(healthy.netns("sm2"), address, 0x779, healthy.key(), group=peer.GROUP4, wildcards=[wild],
+                         challenging=True) as manager:
+        def said(kind, text, subject):
+            """The manager answers challenges while this waits; it says nothing of its own."""
+            def found():
+                manager.poll()
+                return [r for r in rows() if (r["kind"], r["subject"]) == (kind, subject) and text in r["text"]]
+            return until(found, 10, 0.02)
+
+        manager.announce()
+        about = f"tcp any > {vip}:80"
+        assert said("wildcard", "added; of manager stranger", about), rows()
+        sender = until(lambda: manager.poll() or manager.agents.get(0x101), 10, 0.02)[1]
+        manager.send(sender, peer.FIXED_UPDATE, [peer.fixed(uncovered, ttl=5), peer.precedence(10)], 0x101)
+        assert said("denied", "denied: ", "stranger"), rows()
+        silent = said("manager", "silent", "stranger")
+        assert silent and silent[0]["severity"] == "warning", rows()
+        expired = said("wildcard", "expired", about)
+        assert expired and expired[0]["severity"] == "warning", rows()
+        time.sleep(0.5)
+        assert not [r for r in rows() if "heard again" in r["text"]], rows()
+        manager.announce()
+        assert said("manager", "heard again", "stranger"), rows()
+        manager.withdraw()
+        assert said("wildcard", "deleted; of manager stranger", about), rows()
+        told = [re.split("[,:;]", r["text"])[0] for r in rows()
+                if "stranger" in r["subject"] + r["text"] and not r["text"].startswith("at ")]
+        assert told == ["added", "denied", "silent", "expired", "added", "heard again", "deleted"], rows()
 
 
 def test_a_download_goes_on_while_its_server_is_drained_ARCH_7(lab):

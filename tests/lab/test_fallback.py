@@ -24,6 +24,8 @@ SAMPLE = 0.05
 # The classifier's second, and TCP's attempts at 0.2, 0.6 and 1.4 s after the first loss.
 LONGEST_STALL = 3.0
 STALE = 1.3
+# Nothing has to be noticed first; TCP may repeat what was in the agent's ring.
+PLANNED_STALL = 0.7
 PORTS = iter(range(46000, 48000))
 
 
@@ -138,16 +140,17 @@ def kernel_counters(lab, router):
 
 @pytest.fixture
 def dead(healthy):
-    """dead(router): its agent killed, to be started again at the end."""
+    """dead(router): its agent killed, or stopped as planned, to be started again at the end."""
     killed = []
 
-    def kill(router):
-        healthy.stop(router, "fad", kill=True)
+    def kill(router, planned=False):
+        healthy.stop(router, "fad", kill=not planned)
         killed.append(router)
 
     yield kill
     for router in killed:
-        healthy.start(router, "fad")
+        if not healthy.alive(router, "fad"):
+            healthy.start(router, "fad")
     assert both_announce(healthy) and servers_up(healthy)
 
 
@@ -170,6 +173,38 @@ def test_download_through_a_killed_agent_completes_ARCH_3_SM_2(healthy, dead, vi
     if direction == 1:
         assert counters["FALLBACK"] > 100, counters
     assert counters["DROPPED_LOOP"] == 0
+
+
+@pytest.mark.parametrize("direction", [0, 1], ids=["forward", "return"])
+@pytest.mark.parametrize("vip", VIPS, ids=["v4", "v6"])
+def test_download_through_a_stopped_agent_completes_FA_6_SM_2(healthy, dead, vip, direction, record_property):
+    """A planned stop leaves the filters: servers that go on to send this way lose nothing."""
+    download = crossing(healthy, vip, direction, "r1")
+    server = download.server()
+    dead("r1", planned=True)
+    counters = kernel_counters(healthy, "r1")
+    assert until(lambda: healthy.next_hops("core", vip) == [healthy.address("r2", "core", 6 if ":" in vip else 4)], 5)
+    assert until(lambda: download.paths() == (["r2"], ["r2"]), 5), download.paths()
+    assert download.going() and download.server() == server in SERVERS
+    download.finish()
+    record_property("longest stall, ms", round(1000 * download.stall()))
+    print(f"longest stall {1000 * download.stall():.0f} ms")
+    assert download.stall() < PLANNED_STALL
+    after = kernel_counters(healthy, "r1")
+    if direction == 1:
+        assert after["FALLBACK"] - counters["FALLBACK"] > 100, (counters, after)
+    assert after["DROPPED_LOOP"] == 0
+
+
+def test_next_agent_takes_over_from_a_stopped_one_FA_6(healthy, dead):
+    """Its filters are replaced: nothing goes to the fallback any more, and the router serves again."""
+    dead("r1", planned=True)
+    assert None not in requests(healthy, count=10)
+    healthy.start("r1", "fad")
+    assert both_announce(healthy)
+    assert None not in requests(healthy, count=30)
+    assert kernel_counters(healthy, "r1")["FALLBACK"] == 0
+    assert kernel_counters(healthy, "r1")["PUNTED_WILDCARD"] > 0
 
 
 def test_new_connections_past_a_killed_agent_ARCH_3(healthy, dead):

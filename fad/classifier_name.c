@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the classifier's counters are called.  Pure.
+ */
+#include "fad/classifier_name.h"
+
+const struct classifier_name *classifier_name(enum classifier_counter which)
+{
+	static const struct classifier_name names[CLASSIFIER_COUNTERS] = {
+		[CLASSIFIER_SEEN] = {"classifier", "seen", "packets that came in"},
+		[CLASSIFIER_PASSED] = {"classifier", "passed", "matched nothing: routed by the kernel"},
+		[CLASSIFIER_PROTECTED] = {"classifier", "protected",
+					  "never matched: for the router itself, and the like"},
+		[CLASSIFIER_PUNTED_WILDCARD] = {"classifier", "punted-wildcard", "brought up for a wildcard affinity"},
+		[CLASSIFIER_PUNTED_FIXED] = {"classifier", "punted-fixed", "brought up for a fixed affinity"},
+		[CLASSIFIER_DROPPED_ADVERTISED] = {"drops", "advertised-unmatched",
+						   "to an advertised address, matched nothing"},
+		[CLASSIFIER_DROPPED_UNMATCHED] = {"drops", "interface-unmatched",
+						  "matched nothing, and the interface says drop"},
+		[CLASSIFIER_STALE] = {"classifier", "stale", "passed because the agent gave no sign of life"},
+		[CLASSIFIER_FORWARDED] = {"classifier", "forwarded", "sent to the next hop that the agent named"},
+		[CLASSIFIER_DROPPED_TOO_BIG] = {"drops", "next-hop-too-big", "larger than the MTU to their next hop"},
+		[CLASSIFIER_DROPPED_NO_ROUTE] = {"drops", "next-hop-no-route", "no route to their next hop"},
+		[CLASSIFIER_DROPPED_FRAME] = {"drops", "punt-port-frame", "at the punt port, frames not the agent's"},
+		[CLASSIFIER_FALLBACK] = {"classifier", "fallback",
+					 "sent to the fallback while the agent gave no sign of life"},
+		[CLASSIFIER_DROPPED_LOOP] = {"drops", "fallback-loop",
+					     "would have gone to the fallback, but came from it"},
+		[CLASSIFIER_UNSHOWN] = {"capture", "unshown", "drops in the kernel, more than are shown a second"},
+	};
+
+	return &names[which];
+}

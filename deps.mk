@@ -6,6 +6,8 @@
 DEPS_BUILD := build-essential clang llvm bpftool pkg-config libbpf-dev libelf-dev libsystemd-dev libzmq3-dev \
 	libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libmnl-dev libfyaml-dev libssl-dev libsmartcols-dev \
 	libjansson-dev libcap-ng-dev libcurl4-openssl-dev uthash-dev linux-libc-dev libpcap-dev scdoc
+# What the programs alone need, in the image: no C++, no manual pages.
+DEPS_IMAGE := gcc libc6-dev $(filter-out build-essential llvm scdoc,$(DEPS_BUILD))
 DEPS_LAB := iproute2 frr nginx-light curl nftables iputils-ping procps python3 ethtool libcap2-bin
 DEPS_CHECK := check python3-pytest python3-scapy python3-yaml tcpdump openssh-server openssh-client clang-format \
 	clang-tidy libclang-rt-14-dev universal-ctags systemd man-db openssl

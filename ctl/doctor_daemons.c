@@ -177,8 +177,8 @@ static void tables(const struct fact_daemon *d, struct findings *f)
 		filling(d, f, "hold", "bytes", "limits.hold-bytes");
 		happened(d, f, "affinities", "no-room", "updates were denied because a table was full",
 			 "raise `limits` in fad's configuration");
-		happened(d, f, "drops", "hold-full", "packets were dropped because their flow's hold was full",
-			 "raise limits.hold-packets; are answers of the manager slow?");
+		happened(d, f, "drops", "hold-full", "packets were dropped because there was no room to hold them",
+			 "raise limits.hold-flows, hold-packets; are answers of the manager slow?");
 		happened(d, f, "drops", "hold-timeout", "packets were dropped because no manager answered in time",
 			 "turnoutctl show managers; turnoutctl capture --reason hold-timeout");
 		happened(d, f, "drops", "punt-port-ring", "packets came faster than they were read",

@@ -6,7 +6,9 @@
 #
 #   engine.sh COMMAND...
 #
-# A private engine needs root and Debian's packages docker.io, docker-compose and debootstrap (installed when missing).
+# Where no engine can be had, COMMAND is run all the same, with the reason in ENGINE_UNAVAILABLE: what that means is its affair.
+#
+# A private engine needs root and Debian's packages docker.io, docker-compose and mmdebstrap (installed when missing).
 # It makes no default bridge and no firewall rules, so that it changes nothing on the host; image builds need the host's
 # network then, which TURNOUT_BUILD_NETWORK=host tells them.  When debian:bookworm-slim cannot be pulled, it is made
 # from Debian's packages by whatever archive this host's apt uses.
@@ -16,7 +18,8 @@ set -euo pipefail
 
 BASE=debian:bookworm-slim
 READY_SECONDS=60
-PULL_SECONDS=45
+PULL_SECONDS=30
+BASE_SECONDS=240
 
 say() { printf 'engine: %s\n' "$*" >&2; }
 
@@ -25,7 +28,7 @@ engine_answers() { command -v docker >/dev/null && timeout 10 docker version >/d
 install_engine() {
 	local here
 	here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-	"$here/tools/install-deps" docker.io docker-compose debootstrap
+	"$here/tools/install-deps" docker.io docker-compose mmdebstrap
 }
 
 # Debian's client goes with Debian's engine; another may be first in PATH.
@@ -63,43 +66,46 @@ start_engine() {
 
 # A line for each part of Debian that this host's apt knows: archive, suite, component.
 debian_sources() {
+	# shellcheck disable=SC2016
 	apt-get indextargets --format '$(ORIGIN) $(REPO_URI) $(RELEASE) $(COMPONENT) $(CODENAME)' 'Created-By: Packages' |
 		awk '$1 == "Debian" && $5 ~ /^bookworm/ { print $2, $3, $4 }' | sort -u
 }
 
+# Slim: without documentation and started services, now and when packages are installed in it.  (Not by dpkg's options for
+# the first packages too: mmdebstrap would filter each archive, which takes longer than everything else.)
+# shellcheck disable=SC2016
+BASE_OPTIONS=(--quiet --mode=root --variant=minbase "--include=ca-certificates,usr-is-merged"
+	--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --skip=output/dev
+	--dpkgopt=force-unsafe-io --aptopt='Acquire::Languages "none"'
+	--essential-hook='printf "path-exclude=/usr/share/%s/*\n" doc man locale info > "$1/etc/dpkg/dpkg.cfg.d/slim"'
+	--customize-hook='cd "$1/usr/share" && rm -rf doc/* man/* locale/* info/*'
+	--customize-hook='printf "#!/bin/sh\nexit 101\n" > "$1/usr/sbin/policy-rc.d" && chmod 755 "$1/usr/sbin/policy-rc.d"')
+
 make_base() {
-	local root=$dir/root
-	rm -rf "$root"
-	if [ -z "$(debian_sources)" ]; then
-		apt-get update -qq
-	fi
-	debian_sources > "$dir/sources"
-	local archive
-	archive=$(awk '$2 == "bookworm" || $2 == "stable" { print $1; exit }' "$dir/sources")
-	if [ -z "$archive" ]; then
+	[ -n "$(debian_sources)" ] || apt-get update -qq || true
+	debian_sources | sed 's/^/deb /' > "$dir/base.list"
+	if [ ! -s "$dir/base.list" ]; then
 		say "this host's apt knows no Debian 12 archive to make $BASE from"
 		return 1
 	fi
-	debootstrap --variant=minbase --include=ca-certificates bookworm "$root" "$archive" > "$dir/debootstrap.log" ||
-		{ tail -n 5 "$dir/debootstrap.log" >&2; return 1; }
-	sed 's/^/deb /' "$dir/sources" > "$root/etc/apt/sources.list"
-	printf '#!/bin/sh\nexit 101\n' > "$root/usr/sbin/policy-rc.d"
-	chmod 755 "$root/usr/sbin/policy-rc.d"
-	# What a slim image leaves out, now and when packages are installed in it.
-	printf 'path-exclude=/usr/share/%s/*\n' doc man locale info > "$root/etc/dpkg/dpkg.cfg.d/slim"
-	tar -C "$root" --numeric-owner --one-file-system -c --exclude='./dev/*' --exclude='./proc/*' --exclude='./sys/*' \
-		--exclude='./var/cache/apt/*' --exclude='./var/lib/apt/lists/*' --exclude='./usr/share/doc/*' \
-		--exclude='./usr/share/man/*' --exclude='./usr/share/locale/*' . |
-		docker import --change 'CMD ["bash"]' - "$BASE" > /dev/null
-	rm -rf "$root"
+	timeout "$BASE_SECONDS" mmdebstrap "${BASE_OPTIONS[@]}" bookworm - "$dir/base.list" 2> "$dir/base.log" |
+		docker import --change 'CMD ["bash"]' - "$BASE" > /dev/null && return 0
+	say "$BASE cannot be made:"
+	tail -n 5 "$dir/base.log" >&2
+	return 1
 }
 
 have_base() {
 	docker image inspect "$BASE" > /dev/null 2>&1 && return 0
 	timeout "$PULL_SECONDS" docker pull -q "$BASE" > /dev/null 2>&1 && return 0
 	say "$BASE cannot be pulled; making it from Debian's packages"
-	make_base
+	local started=$SECONDS
+	make_base || return 1
+	say "made in $((SECONDS - started)) s"
 }
+
+# The engine may answer and yet be refused mounts, namespaces or control groups.
+runs_containers() { timeout 60 docker run --rm --network=none "$BASE" true > /dev/null 2> "$dir/probe"; }
 
 stop_engine() {
 	trap '' INT TERM HUP
@@ -133,6 +139,16 @@ remove_directory() {
 	[ -n "${ENGINE_DIR:-}" ] || rm -rf "$dir"
 }
 
+last_words() { grep -v level=info "$1" | tail -n 1 | grep . || echo "it says nothing"; }
+
+# The command has to decide what comes of it.
+unavailable() {
+	say "no engine: $1"
+	export ENGINE_UNAVAILABLE=$1
+	interruptible "${argv[@]}" || exit $?
+	exit 0
+}
+
 main() {
 	if [ $# -eq 0 ]; then
 		sed -n '2,/^set/{/^set/d;s/^# \?//p}' "${BASH_SOURCE[0]}" >&2
@@ -141,13 +157,10 @@ main() {
 	if engine_answers; then
 		exec "$@"
 	fi
-	if [ "$(id -u)" -ne 0 ]; then
-		say "no Docker engine answers, and a private one needs root"
-		exit 1
-	fi
+	argv=("$@") engine='' command='' made_etc='' made_opt='' dir=''
 	[ -z "${DOCKER_HOST:-}" ] || say "no engine answers at $DOCKER_HOST; starting a private one"
-	install_engine
-	engine='' command='' made_etc='' made_opt=''
+	[ "$(id -u)" -eq 0 ] || unavailable "none answers, and a private one needs root"
+	install_engine || unavailable "Debian's packages docker.io, docker-compose and mmdebstrap cannot be installed"
 	dir=${ENGINE_DIR:-$(mktemp -d /var/tmp/turnout-engine.XXXXXX)}
 	group=turnout-engine-$$
 	private_environment
@@ -155,19 +168,22 @@ main() {
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
-	start_engine
-	interruptible have_base
+	start_engine || unavailable "a private one does not start: $(last_words "$dir/log")"
+	interruptible have_base || unavailable "$BASE can neither be pulled nor made from packages"
+	runs_containers || unavailable "a private one cannot run a container: $(last_words "$dir/probe")"
 	interruptible "$@"
 }
 
 # In the background and a process group of its own, so that a signal to this script ends it at once.
 interruptible() {
+	local status=0
 	set -m
 	"$@" < /dev/null &
 	command=$!
 	set +m
-	wait "$command"
+	wait "$command" || status=$?
 	command=''
+	return $status
 }
 
 main "$@"

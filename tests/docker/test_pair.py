@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+import yaml
 
 pytest.register_assert_rewrite("test_basic", "test_failures")
 from conftest import COMPOSE_FILE, until  # noqa: E402
@@ -17,6 +18,16 @@ MAKE_COMPOSE = COMPOSE_FILE.parent / "make-compose"
 
 def test_compose_file_is_the_topology():
     assert subprocess.run([MAKE_COMPOSE], stdout=subprocess.PIPE, text=True, check=True).stdout == COMPOSE_FILE.read_text()
+
+
+def test_one_service_builds_the_image_and_none_pulls_it():
+    """Compose v2 lets a build fail when another one makes the same name meanwhile, and asks a registry for what it cannot build."""
+    services = yaml.safe_load(COMPOSE_FILE.read_text())["services"]
+    builders = [name for name, service in services.items() if "build" in service]
+    assert len(builders) == 1 and len({service["image"] for service in services.values()}) == 1
+    for name, service in services.items():
+        assert service["pull_policy"] == "never"
+        assert name in builders or service["depends_on"] == builders
 
 
 @pytest.mark.parametrize("command", ["turnoutctl show affinities", "turnoutctl doctor", "vtysh -c 'show ip bgp'"])
@@ -36,11 +47,17 @@ def test_nothing_of_the_engines_network_is_left(healthy):
             assert ".254" not in found and bool(found) == bool(node.gateways), found
 
 
+def neighbours(lab):
+    """What core's and r2's BGP say, for a test that misses a route."""
+    return "".join(lab.run(node, "vtysh", "-c", "show bgp summary", "-c", "show bgp ipv6", check=False).stdout
+                   for node in ("core", "r2"))
+
+
 def test_a_container_restarted_comes_back(healthy):
     subprocess.run(["docker", "restart", "-t", "5", healthy.ids["r2"]], check=True, stdout=subprocess.PIPE, timeout=60)
     assert until(lambda: healthy.ready("r2"), 30)
     for vip in topology.VIPS:
-        assert until(lambda v=vip: len(healthy.next_hops("core", v)) == 2, 20), healthy.logs()
+        assert until(lambda v=vip: len(healthy.next_hops("core", v)) == 2, 30), neighbours(healthy) + healthy.logs()
         assert until(lambda v=vip: healthy.who("client1", v)[0].startswith("web"), 10)
 
 

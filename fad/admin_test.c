@@ -613,7 +613,7 @@ START_TEST(test_ARCH_7_trace_of_a_held_flow)
 	bed_packet(q.b, &k, ACK, 10);
 	bed_wait(q.b, 50);
 	trace(&q, &t, 80);
-	check_story(&q, "packet ; wildcard used; outcome hold",
+	check_story(&q, "packet ; wildcard asks; outcome hold",
 		    "behind 1 other of its flow: a manager was asked 1 time, last 50 ms ago");
 	asked_free(&q);
 }

@@ -136,6 +136,9 @@ void engine_trace(const struct engine *e, const struct flow_key *k, bool guarded
 	assign_parts(t, &plan, all);
 	t->held = hold_find(e->hold, k);
 	if (t->held) {
+		/* Whom it waits for is who would be asked. */
+		if (plan.watched)
+			(void)taken(t, &plan, f, packet_interest(&p, true));
 		t->outcome = TRACE_HELD;
 		return;
 	}

@@ -43,7 +43,7 @@ struct engine_trace {
 	struct trace_match matches[ENGINE_TRACE_MAX]; /* in the order in which they are consulted */
 	size_t count;
 	enum trace_outcome outcome;
-	const struct affinity *decider; /* punted, copied, dropped: by this one; else NULL */
+	const struct affinity *decider; /* punted, copied, held, dropped: by this one; else NULL */
 	const struct held_flow *held;   /* TRACE_HELD */
 	struct flow_key after;          /* the packet with all edits */
 	struct addr next_hop;           /* family 0: by destination */

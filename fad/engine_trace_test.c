@@ -72,6 +72,7 @@ START_TEST(test_FA_9_punt_then_hold_then_forward)
 	trace(b, &k, SYN, &t);
 	ck_assert_int_eq(t.outcome, TRACE_HELD);
 	ck_assert_ptr_nonnull(t.held);
+	ck_assert_int_eq(t.matches[0].part, TRACE_ASKS);
 
 	answer = bed_answer(bed_last_sent(b), 60);
 	bed_message(b, 1, &answer);

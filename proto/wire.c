@@ -77,7 +77,7 @@ static const struct wire_segment_row segments[] = {
 	MANY(WIRE_SEG_ADVERTISE, "advertise", advertise, wire_agree_advertise),
 	ONE(WIRE_SEG_SEQ_ADJUST, "sequence adjust", seq_adjust, wire_agree_seq_adjust),
 	MANY(WIRE_SEG_INTEREST, "interest criteria", interest, NULL),
-	ONE(WIRE_SEG_TUNNEL, "tunnel", tunnel, NULL),
+	ONE(WIRE_SEG_TUNNEL, "tunnel", tunnel, wire_agree_tunnel),
 	ONE(WIRE_SEG_IDENTITY, "identity", identity, NULL),
 	ONE(WIRE_SEG_SM_DATA, "SM interest data", sm_data, NULL),
 	ONE(WIRE_SEG_FA_DATA, "FA interest data", fa_data, NULL),

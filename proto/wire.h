@@ -262,7 +262,7 @@ struct wire_range {
 };
 
 /* Tunnel: kind u8, hop limit u8 (0: default), UDP port u16 (kind 2; kind 1: zero), remote addr, local addr (family 0:
- * agent's choice; else the remote's family). */
+ * agent's choice; else the remote's family).  Only with the dispatch flag. */
 enum wire_tunnel_kind { WIRE_TUNNEL_IP = 1 /* IPIP, 6in4, 4in6, 6in6 */, WIRE_TUNNEL_UDP = 2 /* IP in UDP */ };
 struct wire_tunnel {
 	uint8_t kind;

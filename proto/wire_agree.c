@@ -106,6 +106,14 @@ enum wire_fault wire_agree_seq_adjust(const struct wire_msg *m, unsigned i)
 	return affinity_proto(m) == IPPROTO_TCP ? WIRE_OK : WIRE_FAULT_CONTRADICTION;
 }
 
+/* It says how a dispatched packet is carried. */
+enum wire_fault wire_agree_tunnel(const struct wire_msg *m, unsigned i)
+{
+	(void)i;
+	uint8_t flags = wire_has(m, WIRE_SEG_FIXED) ? m->fixed.flags : m->wildcard.flags;
+	return flags & WIRE_FLAG_DISPATCH ? WIRE_OK : WIRE_FAULT_CONTRADICTION;
+}
+
 /* Only who answers tells its group sequence. */
 enum wire_fault wire_agree_nonce(const struct wire_msg *m, unsigned i)
 {

@@ -72,6 +72,7 @@ enum wire_fault wire_agree_ranges(const struct wire_msg *m, unsigned i);
 enum wire_fault wire_agree_nat(const struct wire_msg *m, unsigned i);
 enum wire_fault wire_agree_advertise(const struct wire_msg *m, unsigned i);
 enum wire_fault wire_agree_seq_adjust(const struct wire_msg *m, unsigned i);
+enum wire_fault wire_agree_tunnel(const struct wire_msg *m, unsigned i);
 enum wire_fault wire_agree_nonce(const struct wire_msg *m, unsigned i);
 enum wire_fault wire_agree_list(const struct wire_msg *m, unsigned i);
 enum wire_fault wire_agree_fixed(const struct wire_msg *m, unsigned i);

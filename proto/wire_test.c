@@ -71,6 +71,7 @@ static void fill_actions(struct wire_msg *m, uint8_t family)
 		m->interest[i] = (struct wire_interest){1, 2, 4, 0x8000, address(i % 2 ? "fd00::9" : "10.0.0.9"), 99};
 	m->seq_adjust = (struct wire_seq_adjust){1, 2, 0xfffffffe, 0xffffffff};
 	m->tunnel = (struct wire_tunnel){WIRE_TUNNEL_UDP, 9, 5555, address("fd00::3"), address("fd00::4")};
+	*(wire_has(m, WIRE_SEG_FIXED) ? &m->fixed.flags : &m->wildcard.flags) |= WIRE_FLAG_DISPATCH;
 	wire_set(m, WIRE_SEG_NAT, true);
 	wire_set(m, WIRE_SEG_INTEREST, false);
 	wire_set(m, WIRE_SEG_SEQ_ADJUST, true);
@@ -388,6 +389,7 @@ START_TEST(test_MSG_4_segments_that_are_not_encoded)
 	m = good, m.security.scheme = 0, refused(&m);
 	m = good, m.security.scheme = 99, refused(&m);
 	m = good, m.tunnel.kind = 0, refused(&m);
+	m = good, m.fixed.flags = 0, refused(&m);
 	m = good, m.nat[1].set = 0, refused(&m);
 	m = good, m.nat[1].dst.family = 9, refused(&m);
 	m = good, m.interest[3].hold = 0x0200, refused(&m);

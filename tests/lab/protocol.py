@@ -406,7 +406,7 @@ def check_range_items(items, wild):
 
 
 def check_actions(found):
-    """NAT, advertise and sequence adjust against the affinity."""
+    """NAT, advertise, sequence adjust and tunnel against the affinity."""
     affinity = (found.get(SEG_FIXED) or found.get(SEG_WILDCARD) or [None])[0]
     for item in found.get(SEG_NAT, []):
         for address in (item["src"], item["dst"]):
@@ -418,6 +418,7 @@ def check_actions(found):
         gaps = "01" in f"{int(mask):0{mask.max_prefixlen}b}"
         contradiction(not address and gaps, "advertised mask is no prefix")
     contradiction(SEG_SEQ_ADJUST in found and affinity["proto"] != TCP, "sequence adjust without TCP")
+    contradiction(SEG_TUNNEL in found and not affinity["flags"] & 1, "tunnel without dispatch")
 
 
 def check_whole(kind, found):

@@ -5,7 +5,7 @@
 
 DEPS_BUILD := build-essential clang llvm bpftool pkg-config libbpf-dev libelf-dev libsystemd-dev libzmq3-dev \
 	libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libmnl-dev libfyaml-dev libssl-dev libsmartcols-dev \
-	libjansson-dev libcap-ng-dev libcurl4-openssl-dev uthash-dev linux-libc-dev libpcap-dev scdoc
+	libjansson-dev libcap-ng-dev libcurl4-openssl-dev uthash-dev linux-libc-dev libpcap-dev libnet1-dev scdoc
 # What the programs alone need, in the image: no C++, no manual pages.
 DEPS_IMAGE := gcc libc6-dev $(filter-out build-essential llvm scdoc,$(DEPS_BUILD))
 DEPS_LAB := iproute2 frr nginx-light curl nftables iputils-ping procps python3 ethtool libcap2-bin

@@ -300,6 +300,9 @@ static void show_managers(struct admin *a, const struct admin_view *v)
 		r->age_s = (uint32_t)((v->now_ms - m->heard_ms) / 1000);
 		r->wildcards = m->wildcards;
 		r->fixed = m->fixed;
+		r->matches = m->matches;
+		r->denies = m->denied;
+		r->timeouts = m->timeouts;
 	}
 }
 
@@ -327,6 +330,10 @@ static bool wildcard_row(struct admin *a, const struct admin_view *v, const stru
 	r->packets = w->a.packets;
 	r->bytes = w->a.bytes;
 	r->flows = w->flows;
+	r->age_s = (uint32_t)((v->now_ms - w->made_ms) / 1000);
+	r->denies = w->denies;
+	r->drops = w->drops;
+	r->timeouts = w->timeouts;
 	return true;
 }
 
@@ -419,7 +426,7 @@ static uint64_t show_by_flow(struct admin *a, const struct admin_view *v, uint64
 	return cursor;
 }
 
-/* ---- counters: the first page has all but the addresses; the cursor counts those ---- */
+/* ---- counters: all on one page ---- */
 
 static void counter(struct admin *a, const char *group, const char *name, uint64_t value, const char *help)
 {
@@ -430,6 +437,17 @@ static void counter(struct admin *a, const char *group, const char *name, uint64
 		counter_row(&d, value, r);
 }
 
+static void fragment_counter_rows(struct admin *a, const struct fragtab_stats *s)
+{
+	counter(a, "fragments", "datagrams", s->datagrams, "whose first fragment is remembered, now");
+	counter(a, "fragments", "datagrams-most", s->datagrams_high, "the most there ever were at once");
+	counter(a, "fragments", "waiting", s->waiting, "for the first one of their datagram, now");
+	counter(a, "fragments", "waiting-most", s->waiting_high, "the most there ever were at once");
+	counter(a, "fragments", "bytes", s->bytes, "of those waiting, now");
+	counter(a, "fragments", "bytes-most", s->bytes_high, "the most there ever were at once");
+	counter(a, "fragments", "forgotten", s->forgotten, "datagrams that gave way to younger ones");
+}
+
 static void engine_counter_rows(struct admin *a, const struct admin_view *v)
 {
 	static const struct counter_desc descriptions[ENGINE_COUNTER_COUNT] = {
@@ -438,16 +456,22 @@ static void engine_counter_rows(struct admin *a, const struct admin_view *v)
 #undef X
 	};
 	const uint64_t *values = engine_counters(v->engine);
+	const struct engine_marks *marks = engine_marks(v->engine);
 	const struct hold *hold = engine_hold(v->engine);
 
 	for (size_t i = 0; i < ENGINE_COUNTER_COUNT; i++)
 		counter(a, descriptions[i].group, descriptions[i].name, values[i], descriptions[i].help);
 	counter(a, "wildcards", "stored", wildtab_count(engine_wildcards(v->engine)), "now");
+	counter(a, "wildcards", "stored-most", marks->wildcards, "the most there ever were at once");
 	counter(a, "wildcards", "mask-shapes", wildtab_shapes(engine_wildcards(v->engine)),
 		"now; a packet costs one look-up a shape");
 	counter(a, "affinities", "stored", fixtab_count(engine_fixed(v->engine)), "now");
+	counter(a, "affinities", "stored-most", marks->fixed, "the most there ever were at once");
 	counter(a, "hold", "flows", hold_flows(hold), "waiting for an answer now");
+	counter(a, "hold", "flows-most", hold_most_flows(hold), "the most that ever waited at once");
 	counter(a, "hold", "bytes", hold_bytes(hold), "of their packets, now");
+	counter(a, "hold", "bytes-most", hold_most_bytes(hold), "the most there ever were at once");
+	fragment_counter_rows(a, engine_fragments(v->engine));
 }
 
 static void classifier_counter_rows(struct admin *a, const struct admin_view *v)
@@ -487,42 +511,39 @@ static void tap_counter_rows(struct admin *a, const struct tap *t)
 	counter(a, "capture", "skipped", tap_skipped(t), "not shown to it, for there were too many a second");
 }
 
-/* FIX-4. */
+static void show_counters(struct admin *a, const struct admin_view *v)
+{
+	engine_counter_rows(a, v);
+	classifier_counter_rows(a, v);
+	port_counter_rows(a, v->punt_port);
+	tap_counter_rows(a, v->tap);
+	message_counter_rows(a, v);
+}
+
+/* ---- traffic by forward address (FIX-4): the cursor counts addresses ---- */
+
 static uint64_t show_forwards(struct admin *a, const struct admin_view *v, uint64_t cursor, size_t limit)
 {
 	const struct forward_stat *s = engine_forwards(v->engine);
 	uint64_t i = 0;
 
 	for (; s != NULL; s = s->hh.next) {
+		Turnout__ForwardRow *r;
 		char addr[ADDR_STRLEN];
 
 		if (i++ < cursor)
 			continue;
 		if (a->count >= limit)
 			return i - 1;
-		addr_print(&s->addr, addr);
-		counter(a, "forward-packets", admin_text(a, "%s", addr), s->packets, "to this forward address");
-		counter(a, "forward-bytes", admin_text(a, "%s", addr), s->bytes, "to this forward address");
+		r = ADMIN_ROW(a, ForwardRow);
+		if (r == NULL)
+			return 0;
+		turnout__forward_row__init(r);
+		r->address = admin_text(a, "%s", addr_print(&s->addr, addr));
+		r->packets = s->packets;
+		r->bytes = s->bytes;
 	}
 	return 0;
-}
-
-static uint64_t show_counters(struct admin *a, const struct admin_view *v, uint64_t cursor, size_t limit)
-{
-	uint64_t next;
-
-	if (cursor > 0) {
-		next = show_forwards(a, v, cursor - 1, limit);
-		return next > 0 ? next + 1 : 0;
-	}
-	engine_counter_rows(a, v);
-	classifier_counter_rows(a, v);
-	port_counter_rows(a, v->punt_port);
-	tap_counter_rows(a, v->tap);
-	message_counter_rows(a, v);
-	/* However small the limit: with an address, so that the listing gets on. */
-	next = show_forwards(a, v, 0, a->count + limit);
-	return next > 0 ? next + 1 : 0;
 }
 
 /* ---- what is advertised: the cursor counts prefixes ---- */
@@ -606,8 +627,12 @@ static const char *answer(struct admin *a, const struct admin_view *v, const Tur
 		GIVE(reply, a, trace, TraceRow);
 		return NULL;
 	case TURNOUT__REQUEST__WHAT_SHOW_COUNTERS:
-		reply->next = show_counters(a, v, request->cursor, limit);
+		show_counters(a, v);
 		GIVE(reply, a, counters, CounterRow);
+		return NULL;
+	case TURNOUT__REQUEST__WHAT_SHOW_FORWARDS:
+		reply->next = show_forwards(a, v, request->cursor, limit);
+		GIVE(reply, a, forwards, ForwardRow);
 		return NULL;
 	case TURNOUT__REQUEST__WHAT_ADVERTISED:
 		reply->advertised = advertised(a, v, request->cursor, limit, &reply->next);

@@ -333,6 +333,69 @@ static const Turnout__CounterRow *find_counter(const Turnout__Reply *reply, cons
 	ck_abort_msg("no counter %s %s", group, name);
 }
 
+START_TEST(test_ARCH_7_WILD_1_what_became_of_a_wildcards_packets)
+{
+	struct asked q = asked_new();
+	struct flow_key k = bed_client(1);
+	const Turnout__WildcardRow *w;
+
+	say_service(&q, 1, "sm");
+	bed_wait(q.b, 3000);
+	bed_packet(q.b, &k, SYN, 0);
+	bed_packet(q.b, &k, ACK, 10);
+	bed_wait(q.b, 2000);
+	k = bed_key(IPPROTO_TCP, "198.51.100.7", 1, "203.0.113.10", 81);
+	{
+		struct wire_msg m = bed_fixed(&k, 60);
+
+		bed_message(q.b, 1, &m); /* no wildcard covers it */
+	}
+	ask(&q, SHOW_WILDCARDS);
+	w = q.reply->wildcards[0];
+	ck_assert_uint_eq(w->age_s, 5);
+	ck_assert_uint_eq(w->flows, bed_counter(q.b, ENGINE_PUNTS));
+	ck_assert_uint_eq(w->timeouts, bed_counter(q.b, ENGINE_TIMEOUTS));
+	ck_assert_uint_gt(w->timeouts, 0);
+	ck_assert_uint_eq(w->drops + bed_counter(q.b, ENGINE_PUNTS), 2);
+	ck_assert_uint_eq(w->denies, 0);
+	ask(&q, SHOW_MANAGERS);
+	ck_assert_uint_eq(q.reply->managers[0]->denies, 1);
+	ck_assert_uint_eq(q.reply->managers[0]->timeouts, bed_counter(q.b, ENGINE_TIMEOUTS));
+	ck_assert_uint_eq(q.reply->managers[0]->matches, bed_counter(q.b, ENGINE_MATCHES));
+	ask(&q, SHOW_COUNTERS);
+	ck_assert_uint_eq(find_counter(q.reply, "wildcards", "stored-most")->value, 1);
+	ck_assert_uint_eq(find_counter(q.reply, "affinities", "stored-most")->value, 0);
+	ck_assert_uint_eq(find_counter(q.reply, "hold", "flows-most")->value, 1);
+	ck_assert_uint_gt(find_counter(q.reply, "hold", "bytes-most")->value, 0);
+	asked_free(&q);
+}
+END_TEST
+
+START_TEST(test_ARCH_7_ACT_10_fragments_that_wait)
+{
+	struct asked q = asked_new();
+	struct flow_key k = bed_client(1);
+	struct packet p = {.ifindex = 7};
+	size_t len = bed_write(q.b->packet, &k, ACK, 80);
+
+	say_service(&q, 1, "sm");
+	bed_put16(q.b->packet + 6, 100); /* not the first of its datagram */
+	ck_assert_int_eq(packet_parse(&p, q.b->packet, len), PACKET_OK);
+	engine_packet(q.b->e, &p, q.b->now_ms);
+	ask(&q, SHOW_COUNTERS);
+	ck_assert_uint_eq(find_counter(q.reply, "fragments", "waiting")->value, 1);
+	ck_assert_uint_gt(find_counter(q.reply, "fragments", "bytes")->value, len);
+	bed_wait(q.b, 1100);
+	ask(&q, SHOW_COUNTERS);
+	ck_assert_uint_eq(find_counter(q.reply, "fragments", "waiting")->value, 0);
+	ck_assert_uint_eq(find_counter(q.reply, "fragments", "bytes")->value, 0);
+	ck_assert_uint_eq(find_counter(q.reply, "fragments", "waiting-most")->value, 1);
+	ck_assert_uint_gt(find_counter(q.reply, "fragments", "bytes-most")->value, len);
+	ck_assert_uint_eq(find_counter(q.reply, "drops", "fragment-orphaned")->value, 1);
+	asked_free(&q);
+}
+END_TEST
+
 START_TEST(test_MSG_4_counters_of_all_parts)
 {
 	static const struct endpoint_counter messages[] = {{"message-drops", "truncated", "help", 17}};
@@ -379,12 +442,15 @@ START_TEST(test_FIX_4_counters_per_forward_address)
 		bed_packet(q.b, &k, ACK, 100);
 	}
 	do {
-		ck_assert_ptr_null(ask_page(&q, TURNOUT__REQUEST__WHAT_SHOW_COUNTERS, cursor, 4));
-		for (size_t i = 0; i < q.reply->n_counters; i++)
-			if (!strcmp(q.reply->counters[i]->group, "forward-bytes")) {
-				ck_assert_uint_eq(q.reply->counters[i]->value, 140);
-				rows++;
-			}
+		ck_assert_ptr_null(ask_page(&q, TURNOUT__REQUEST__WHAT_SHOW_FORWARDS, cursor, 2));
+		for (size_t i = 0; i < q.reply->n_forwards; i++, rows++) {
+			char server[32];
+
+			snprintf(server, sizeof(server), "10.0.20.%zu", 11 + rows);
+			ck_assert_str_eq(q.reply->forwards[i]->address, server);
+			ck_assert_uint_eq(q.reply->forwards[i]->packets, 1);
+			ck_assert_uint_eq(q.reply->forwards[i]->bytes, 140);
+		}
 		ck_assert_uint_ne(q.reply->next, cursor == 0 ? UINT64_MAX : cursor);
 		cursor = q.reply->next;
 	} while (cursor != 0);
@@ -689,6 +755,8 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, test_ARCH_7_pages_while_flows_come_and_go);
 	tcase_add_test(tc, test_ARCH_7_wildcards_in_pages);
 	tcase_add_test(tc, test_ACT_3_advertised_set_has_a_version);
+	tcase_add_test(tc, test_ARCH_7_WILD_1_what_became_of_a_wildcards_packets);
+	tcase_add_test(tc, test_ARCH_7_ACT_10_fragments_that_wait);
 	tcase_add_test(tc, test_MSG_4_counters_of_all_parts);
 	tcase_add_test(tc, test_FIX_4_counters_per_forward_address);
 	tcase_add_test(tc, test_ARCH_7_agent_version_interfaces);

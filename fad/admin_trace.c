@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "fad/admin_priv.h"
+#include "fad/engine_wrap.h"
 
 /* ---- the question ---- */
 
@@ -83,7 +84,12 @@ bool admin_trace_goes_to(const struct admin_trace *t, struct addr *to)
 		return true;
 	if (t->engine.outcome != TRACE_FORWARDED)
 		return false;
-	*to = addr_is_zero(&t->engine.next_hop) ? addr_make(t->key.family, t->engine.after.dst) : t->engine.next_hop;
+	if (t->engine.tunnel != NULL)
+		*to = t->engine.tunnel->remote;
+	else if (!addr_is_zero(&t->engine.next_hop))
+		*to = t->engine.next_hop;
+	else
+		*to = addr_make(t->key.family, t->engine.after.dst);
 	return true;
 }
 
@@ -198,6 +204,25 @@ static void result_row(struct admin *a, const struct admin_trace *t, uint32_t *s
 		return;
 	r->match = admin_key_text(a, &t->engine.after);
 	r->verdict = admin_text(a, same ? "unchanged" : "translated");
+	if (t->engine.renumbered)
+		r->reason = admin_text(a, "sequence numbers adjusted");
+}
+
+static void tunnel_row(struct admin *a, const struct admin_trace *t, uint32_t *steps)
+{
+	const struct wire_tunnel *w = t->engine.outcome == TRACE_FORWARDED ? t->engine.tunnel : NULL;
+	Turnout__TraceRow *r = w != NULL ? step(a, steps, "tunnel") : NULL;
+	char remote[ENDPOINT_STRLEN], server[ADDR_STRLEN];
+
+	if (r == NULL)
+		return;
+	if (w->kind == WIRE_TUNNEL_UDP)
+		r->match = admin_text(a, "IP in UDP to %s", endpoint_print(&w->remote, w->port, remote));
+	else
+		r->match = admin_text(a, "IP in IP to %s", addr_print(&w->remote, remote));
+	r->verdict = admin_text(a, "wrapped");
+	r->reason = admin_text(a, "for server %s, %u bytes longer", addr_print(&t->engine.next_hop, server),
+			       wrap_overhead(w));
 }
 
 static char *hops_text(struct admin *a, const struct route *r, bool interfaces)
@@ -348,6 +373,7 @@ void admin_trace_rows(struct admin *a, const struct admin_view *v)
 	if (admin_trace_reaches(v->trace)) {
 		match_rows(a, v, &steps);
 		result_row(a, v->trace, &steps);
+		tunnel_row(a, v->trace, &steps);
 	}
 	route_row(a, v->trace, &steps);
 	outcome_row(a, v, &steps);

@@ -25,6 +25,35 @@ static void fold_nat(struct plan_edit *e, const struct wire_nat *nat)
 	e->set |= nat->set;
 }
 
+/* NULL also of nothing; *good is false when out of memory. */
+static void *copy(const void *from, size_t size, bool *good)
+{
+	void *to = size ? malloc(size) : NULL;
+
+	if (to)
+		memcpy(to, from, size);
+	*good &= to || !size;
+	return to;
+}
+
+/* False: out of memory. */
+static bool copy_owned(struct affinity *a, const struct wire_msg *m)
+{
+	const struct wire_seq_adjust *s = &m->seq_adjust;
+	const struct affinity_adjust adjust = {.given = *s,
+					       .now = {s->seq_delta, s->seq_initial, s->ack_delta, s->ack_initial}};
+	size_t data = wire_has(m, WIRE_SEG_SM_DATA) ? m->sm_data.len : 0;
+	bool good = true;
+
+	a->interest = copy(m->interest, m->interest_count * sizeof(*a->interest), &good);
+	a->sm_data = copy(m->sm_data.data, data, &good);
+	a->adjust = copy(&adjust, wire_has(m, WIRE_SEG_SEQ_ADJUST) ? sizeof(adjust) : 0, &good);
+	a->tunnel = copy(&m->tunnel, wire_has(m, WIRE_SEG_TUNNEL) ? sizeof(*a->tunnel) : 0, &good);
+	a->interest_count = m->interest_count;
+	a->sm_data_len = (uint8_t)data;
+	return good;
+}
+
 bool affinity_init(struct affinity *a, const struct wire_msg *m, struct manager *manager, uint8_t flags,
 		   const struct addr *forward, uint32_t ttl_s, uint8_t family, uint64_t now_ms)
 {
@@ -40,32 +69,51 @@ bool affinity_init(struct affinity *a, const struct wire_msg *m, struct manager 
 	a->edit.family = family;
 	for (int i = 0; i < m->nat_count; i++)
 		fold_nat(&a->edit, &m->nat[i]);
-	if (m->interest_count) {
-		a->interest = calloc(m->interest_count, sizeof(*a->interest));
-		if (!a->interest)
-			return false;
-		memcpy(a->interest, m->interest, m->interest_count * sizeof(*a->interest));
-		a->interest_count = m->interest_count;
-	}
-	if (wire_has(m, WIRE_SEG_SM_DATA) && m->sm_data.len) {
-		a->sm_data = malloc(m->sm_data.len);
-		if (!a->sm_data) {
-			affinity_clear(a);
-			return false;
-		}
-		memcpy(a->sm_data, m->sm_data.data, m->sm_data.len);
-		a->sm_data_len = (uint8_t)m->sm_data.len;
-	}
-	return true;
+	if (copy_owned(a, m))
+		return true;
+	affinity_clear(a);
+	return false;
 }
 
 void affinity_clear(struct affinity *a)
 {
 	free(a->interest);
 	free(a->sm_data);
+	free(a->adjust);
+	free(a->tunnel);
 	a->interest = NULL;
 	a->sm_data = NULL;
+	a->adjust = NULL;
+	a->tunnel = NULL;
 	a->interest_count = a->sm_data_len = 0;
+}
+
+static bool same_adjust(const struct affinity *a, const struct affinity *b)
+{
+	if (!a->adjust || !b->adjust)
+		return a->adjust == b->adjust;
+	return memcmp(&a->adjust->given, &b->adjust->given, sizeof(a->adjust->given)) == 0;
+}
+
+bool affinity_same_wires(const struct affinity *a, const struct affinity *b)
+{
+	const struct wire_tunnel *x = a->tunnel, *y = b->tunnel;
+
+	if (!same_adjust(a, b))
+		return false;
+	if (!x || !y)
+		return x == y;
+	return x->kind == y->kind && x->hop_limit == y->hop_limit && x->port == y->port &&
+	       addr_equal(&x->remote, &y->remote) && addr_equal(&x->local, &y->local);
+}
+
+void affinity_inherit(struct affinity *a, const struct affinity *older)
+{
+	a->packets += older->packets;
+	a->bytes += older->bytes;
+	a->data_seen |= older->data_seen;
+	if (a->adjust && same_adjust(a, older))
+		a->adjust->now = older->adjust->now;
 }
 
 /* A bounded string under construction. */
@@ -151,6 +199,29 @@ static void describe_interest(struct text *t, const struct wire_interest *c)
 	}
 }
 
+static void describe_delta(struct text *t, const char *what, uint32_t delta, uint32_t initial)
+{
+	if (!delta)
+		return;
+	text_item(t);
+	/* Half of all deltas are negative ones. */
+	text_add(t, "%s %+d from %u", what, (int)delta, initial);
+}
+
+static void describe_tunnel(struct text *t, const struct wire_tunnel *w)
+{
+	char buf[ENDPOINT_STRLEN];
+
+	if (w->kind == WIRE_TUNNEL_UDP)
+		text_add(t, " by IP in UDP to %s", endpoint_print(&w->remote, w->port, buf));
+	else
+		text_add(t, " by IP in IP to %s", addr_print(&w->remote, buf));
+	if (w->local.family)
+		text_add(t, " from %s", addr_print(&w->local, buf));
+	if (w->hop_limit)
+		text_add(t, " hop limit %u", w->hop_limit);
+}
+
 void affinity_describe(const struct affinity *a, char *buf, size_t size)
 {
 	struct text t = {.at = buf, .left = size};
@@ -164,9 +235,15 @@ void affinity_describe(const struct affinity *a, char *buf, size_t size)
 	} else if (a->flags & WIRE_FLAG_DISPATCH) {
 		text_item(&t);
 		text_add(&t, "dispatch to %s", addr_print(&a->forward, name));
+		if (a->tunnel)
+			describe_tunnel(&t, a->tunnel);
 	}
 	describe_nat(&t, &a->edit, "snat", a->edit.src, PLAN_SRC, PLAN_SPORT, a->edit.sport);
 	describe_nat(&t, &a->edit, "dnat", a->edit.dst, PLAN_DST, PLAN_DPORT, a->edit.dport);
+	if (a->adjust) {
+		describe_delta(&t, "sequence", a->adjust->given.seq_delta, a->adjust->given.seq_initial);
+		describe_delta(&t, "ack", a->adjust->given.ack_delta, a->adjust->given.ack_initial);
+	}
 	for (int i = 0; i < a->interest_count; i++)
 		describe_interest(&t, &a->interest[i]);
 	if (!t.any)

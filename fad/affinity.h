@@ -4,7 +4,7 @@
  * where it stands among others, and what it does.  Shared by the wildcard and
  * the fixed table and the engine.
  *
- * Pure values; must not know of packets or sockets.  FIX-1, WILD-1, PREC-9.
+ * Pure values; must not know of packets or sockets.  FIX-1, WILD-1, ACT-2, SVC-10, PREC-9.
  */
 #ifndef TURNOUT_FAD_AFFINITY_H
 #define TURNOUT_FAD_AFFINITY_H
@@ -40,6 +40,12 @@ static inline bool affinity_rank_after(affinity_rank rank, affinity_rank resume)
 	return resume == AFFINITY_RANK_BEFORE_ALL || rank > resume;
 }
 
+/* A sequence adjust as its manager gave it, and as it is now: a fixed one's initial numbers follow its flow. */
+struct affinity_adjust {
+	struct wire_seq_adjust given;
+	struct plan_adjust now;
+};
+
 /* Actions and bookkeeping common to both kinds. */
 struct affinity {
 	struct manager *manager; /* not owned; outlives its affinities */
@@ -58,6 +64,8 @@ struct affinity {
 	uint64_t packets, bytes;
 	struct wire_interest *interest; /* owned, interest_count of them; NULL if none */
 	uint8_t *sm_data;               /* owned; NULL if none */
+	struct affinity_adjust *adjust; /* owned; NULL if none */
+	struct wire_tunnel *tunnel;     /* owned; NULL if none.  Only with WIRE_FLAG_DISPATCH. */
 };
 
 /* Fill from a decoded update; family is the affinity's.  False: out of memory. */
@@ -65,6 +73,10 @@ bool affinity_init(struct affinity *a, const struct wire_msg *m, struct manager 
 		   const struct addr *forward, uint32_t ttl_s, uint8_t family, uint64_t now_ms);
 /* Free what it owns. */
 void affinity_clear(struct affinity *a);
+/* It takes the place of an older one: what was counted, seen and followed stays. */
+void affinity_inherit(struct affinity *a, const struct affinity *older);
+/* The same sequence adjust and tunnel, as given? */
+bool affinity_same_wires(const struct affinity *a, const struct affinity *b);
 
 /* It sends the packet somewhere of its own, or drops it: the cascade ends (PREC-6). */
 static inline bool affinity_ends_cascade(const struct affinity *a)
@@ -76,7 +88,8 @@ static inline bool affinity_drops(const struct affinity *a)
 	return (a->flags & WIRE_FLAG_DISPATCH) && addr_is_zero(&a->forward);
 }
 
-/* What it does, in words: "dnat 10.0.20.11:80, notify FIN RST". */
+/* What it does, in words: "dnat 10.0.20.11:80, notify FIN RST", "dispatch to 10.1.0.11 by IP in UDP to 192.0.2.1:5555".
+ */
 void affinity_describe(const struct affinity *a, char *buf, size_t size);
 
 #endif

@@ -22,6 +22,7 @@
 #include "lib/settings.h"
 
 #define AGENT_FORWARD_BUCKETS 1024
+#define AGENT_ROUTES          512
 
 /* A configured data interface. */
 struct agent_interface {
@@ -33,6 +34,14 @@ struct agent_interface {
 };
 
 struct agent_forward; /* a next hop in use, agent_io.c */
+
+/* What the kernel said about its way to an address: one a place in a hash table, the latest stays. */
+struct agent_route {
+	uint64_t asked_ms; /* 0: never */
+	struct addr to;
+	bool found;
+	struct engine_route route;
+};
 
 struct agent {
 	sd_event *loop;
@@ -57,6 +66,7 @@ struct agent {
 	bool taking_over; /* from a former agent's filters: see agent_take_over() */
 
 	struct agent_forward *forwards[AGENT_FORWARD_BUCKETS];
+	struct agent_route routes[AGENT_ROUTES];
 	sd_event_source *tick;
 	uint64_t ticks;
 
@@ -90,6 +100,9 @@ void agent_take_over(struct agent *a);
 void agent_protect_control(struct agent *a);
 void agent_forget_forwards(struct agent *a);
 
+/* agent_route_io.c: as in struct engine_out; ctx: struct agent. */
+bool agent_route(void *ctx, const struct addr *to, struct engine_route *out);
+
 /* agent_stop_io.c */
 /* Told to end: routes are withdrawn, or held (FA-6), and the loop ends when that was heard. */
 void agent_stop(void *ctx);
@@ -122,6 +135,8 @@ bool agent_links_new(struct agent *a); /* false: out of memory */
 int agent_links_check(struct agent *a);
 /* Has one of them a filter that a former agent left? */
 bool agent_links_former(const struct agent *a);
+/* As in struct engine_out; ctx: struct agent. */
+bool agent_refuses(void *ctx, uint32_t ifindex);
 /* Attach to all.  An enum exitcode, after one line. */
 int agent_links_attach(struct agent *a);
 /* Try again what could not be attached. */

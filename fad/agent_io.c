@@ -195,6 +195,8 @@ static void out_manager(void *ctx, const struct endpoint_peer *peer, bool add)
 
 const struct engine_out agent_engine_out = {
 	.forward = out_forward,
+	.route = agent_route,
+	.refuses = agent_refuses,
 	.send = out_send,
 	.shape = out_shape,
 	.key = out_key,

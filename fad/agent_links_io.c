@@ -27,6 +27,16 @@ bool agent_links_new(struct agent *a)
 	return true;
 }
 
+bool agent_refuses(void *ctx, uint32_t ifindex)
+{
+	const struct agent *a = ctx;
+
+	for (size_t i = 0; i < a->interface_count; i++)
+		if (a->interfaces[i].present && a->interfaces[i].ifindex == ifindex)
+			return a->interfaces[i].drop_unmatched;
+	return false;
+}
+
 static int attach(struct agent *a, struct agent_interface *i)
 {
 	int status;

@@ -30,7 +30,9 @@ typedef __u64 uint64_t;
 #define AF_INET  2
 #define AF_INET6 10
 
+#define IPV4_MORE_FRAGMENTS  0x2000
 #define IPV4_FRAGMENT_OFFSET 0x1fff
+#define IPV6_MORE_FRAGMENTS  0x0001
 #define IPV6_FRAGMENT_OFFSET 0xfff8
 #define MAX_EXTENSIONS       8
 
@@ -112,8 +114,10 @@ struct {
 /* What is known of one packet. */
 struct view {
 	struct classifier_key key;
-	uint8_t icmp_type; /* ICMPv6 only */
-	bool tail;         /* a fragment that is not the first: no ports */
+	uint8_t icmp_type; /* of ICMP and ICMPv6 */
+	uint32_t l4;       /* where the transport header is in the frame; 0: nowhere */
+	bool fragment;     /* part of a fragmented datagram */
+	bool tail;         /* and not the first one: no ports */
 };
 
 static __always_inline void count(uint32_t which)
@@ -148,7 +152,8 @@ static __always_inline void parse_transport(struct __sk_buff *skb, uint32_t offs
 {
 	uint16_t ports[2];
 
-	if (v->key.proto == IPPROTO_ICMPV6 && v->key.family == 6)
+	v->l4 = offset;
+	if (v->key.proto == (v->key.family == 6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
 		bpf_skb_load_bytes(skb, offset, &v->icmp_type, 1);
 	if (v->key.proto != IPPROTO_TCP && v->key.proto != IPPROTO_UDP)
 		return;
@@ -158,19 +163,21 @@ static __always_inline void parse_transport(struct __sk_buff *skb, uint32_t offs
 	v->key.dport = bpf_ntohs(ports[1]);
 }
 
-static __always_inline bool parse_ipv4(struct __sk_buff *skb, struct view *v)
+/* at: where the IP header is in the frame. */
+static __always_inline bool parse_ipv4(struct __sk_buff *skb, uint32_t at, struct view *v)
 {
 	struct iphdr ip;
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 4 || ip.ihl < 5)
+	if (bpf_skb_load_bytes(skb, at, &ip, sizeof(ip)) < 0 || ip.version != 4 || ip.ihl < 5)
 		return false;
 	v->key.family = 4;
 	v->key.proto = ip.protocol;
 	__builtin_memcpy(v->key.src, &ip.saddr, 4);
 	__builtin_memcpy(v->key.dst, &ip.daddr, 4);
 	v->tail = (bpf_ntohs(ip.frag_off) & IPV4_FRAGMENT_OFFSET) != 0;
+	v->fragment = (bpf_ntohs(ip.frag_off) & (IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET)) != 0;
 	if (!v->tail)
-		parse_transport(skb, ETH_HLEN + ip.ihl * 4, v);
+		parse_transport(skb, at + ip.ihl * 4, v);
 	return true;
 }
 
@@ -194,8 +201,11 @@ static __always_inline bool skip_extensions(struct __sk_buff *skb, uint32_t *off
 		if (v->key.proto == IPPROTO_AH)
 			length = (e[1] + 2u) * 4;
 		if (v->key.proto == IPPROTO_FRAGMENT) {
+			uint16_t fragment = e[2] << 8 | e[3];
+
 			length = 8;
-			v->tail = ((e[2] << 8 | e[3]) & IPV6_FRAGMENT_OFFSET) != 0;
+			v->tail = (fragment & IPV6_FRAGMENT_OFFSET) != 0;
+			v->fragment = (fragment & (IPV6_MORE_FRAGMENTS | IPV6_FRAGMENT_OFFSET)) != 0;
 		}
 		v->key.proto = e[0];
 		*offset += length;
@@ -203,12 +213,12 @@ static __always_inline bool skip_extensions(struct __sk_buff *skb, uint32_t *off
 	return !v->tail && !is_extension(v->key.proto);
 }
 
-static __always_inline bool parse_ipv6(struct __sk_buff *skb, struct view *v)
+static __always_inline bool parse_ipv6(struct __sk_buff *skb, uint32_t at, struct view *v)
 {
-	uint32_t offset = ETH_HLEN + sizeof(struct ipv6hdr);
+	uint32_t offset = at + sizeof(struct ipv6hdr);
 	struct ipv6hdr ip;
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 6)
+	if (bpf_skb_load_bytes(skb, at, &ip, sizeof(ip)) < 0 || ip.version != 6)
 		return false;
 	v->key.family = 6;
 	v->key.proto = ip.nexthdr;
@@ -225,9 +235,9 @@ static __always_inline bool parse(struct __sk_buff *skb, struct view *v)
 	if (skb->vlan_present)
 		return false;
 	if (skb->protocol == bpf_htons(ETH_P_IP))
-		return parse_ipv4(skb, v);
+		return parse_ipv4(skb, ETH_HLEN, v);
 	if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		return parse_ipv6(skb, v);
+		return parse_ipv6(skb, ETH_HLEN, v);
 	return false;
 }
 
@@ -282,6 +292,13 @@ static __noinline bool is_protected(const struct classifier_key *key)
 					     is_listed(&peers, key->family, key->src, key->sport));
 }
 
+/* Somebody else sends from an address of this router: the kernel drops that as martian, but only where it comes in, not
+ * where the agent gives it back. */
+static __noinline bool is_forged(const struct classifier_key *key)
+{
+	return is_listed(&own, key->family, key->src, 0);
+}
+
 /* ---- lookups ---- */
 
 static __always_inline void mask_address(uint8_t *to, const uint8_t *from, const uint8_t *mask)
@@ -290,15 +307,17 @@ static __always_inline void mask_address(uint8_t *to, const uint8_t *from, const
 	((uint64_t *)to)[1] = ((const uint64_t *)from)[1] & ((const uint64_t *)mask)[1];
 }
 
-/* Does a wildcard cover the key?  Only shapes with these flags are asked. */
-static __noinline bool is_covered(const struct classifier_key *key, uint16_t flags)
+/* Is the key under a shape of the list that has these flags?  list: less than CLASSIFIER_LISTS. */
+static __noinline bool is_listed_under(const struct classifier_key *key, uint32_t list, uint16_t flags)
 {
-	uint32_t list = key->family == 6;
-	uint32_t used = settings.shape_count[list];
+	uint32_t used;
 
+	if (list >= CLASSIFIER_LISTS) /* for the verifier */
+		return false;
+	used = settings.shape_count[list];
 	for (uint32_t i = 0; i < CLASSIFIER_MAX_SHAPES; i++) {
 		struct classifier_key masked __attribute__((aligned(8)));
-		uint32_t number = settings.shape_order[list][i] % CLASSIFIER_MAX_SHAPES;
+		uint32_t number = settings.shape_order[list][i] % CLASSIFIER_ALL_SHAPES;
 		const struct classifier_shape *s = &settings.shapes[number];
 
 		if (i >= used)
@@ -318,6 +337,34 @@ static __noinline bool is_covered(const struct classifier_key *key, uint16_t fla
 	return false;
 }
 
+/* Could the fragment be of a datagram that a wildcard covers?  Its ports, if it has any, are not looked at: the agent
+ * must know those of the first for the sake of the others, whether it is covered itself or not. */
+static __always_inline bool is_part_covered(struct view *v, uint16_t flags)
+{
+	uint32_t list = classifier_list(v->key.family, CLASSIFIER_SHAPE_FRAGMENTS);
+	uint8_t proto = v->key.proto;
+	bool covered;
+
+	if (!v->tail || v->key.family == 4 || !is_extension(proto))
+		return is_listed_under(&v->key, list, flags);
+	/* IPv6 with more extension headers: the protocol is in the first fragment only. */
+	v->key.proto = IPPROTO_UDP;
+	covered = is_listed_under(&v->key, list, flags);
+	if (!covered) {
+		v->key.proto = IPPROTO_TCP;
+		covered = is_listed_under(&v->key, list, flags);
+	}
+	v->key.proto = proto;
+	return covered;
+}
+
+/* Does a wildcard cover the packet, or the datagram that it may be part of?  Only shapes with these flags are asked. */
+static __always_inline bool is_covered(struct view *v, uint16_t flags)
+{
+	return is_listed_under(&v->key, classifier_list(v->key.family, 0), flags) ||
+	       (v->fragment && is_part_covered(v, flags));
+}
+
 static __always_inline bool is_advertised(const struct classifier_key *key)
 {
 	if (key->family == 4) {
@@ -333,17 +380,73 @@ static __always_inline bool is_advertised(const struct classifier_key *key)
 }
 
 /* What would become of the packet if nothing protected it. */
-static __always_inline uint32_t judge(const struct classifier_key *key, const struct classifier_interface *interface)
+static __always_inline uint32_t judge(struct view *v, const struct classifier_interface *interface)
 {
-	if (bpf_map_lookup_elem(&fixed, key))
+	if (bpf_map_lookup_elem(&fixed, &v->key))
 		return CLASSIFIER_PUNTED_FIXED;
-	if (is_covered(key, 0))
+	if (is_covered(v, 0))
 		return CLASSIFIER_PUNTED_WILDCARD;
-	if (is_advertised(key))
+	if (is_advertised(&v->key))
 		return CLASSIFIER_DROPPED_ADVERTISED;
 	if (interface && interface->drop_unmatched)
 		return CLASSIFIER_DROPPED_UNMATCHED;
 	return CLASSIFIER_PASSED;
+}
+
+/* ---- ICMP errors (KEY-4) ---- */
+
+#define ICMP_HEADER 8
+
+/* About a packet; not a redirect, which is for a neighbour. */
+static __always_inline bool is_error(const struct view *v)
+{
+	if (!v->l4 || v->fragment)
+		return false;
+	if (v->key.family == 6)
+		return v->key.proto == IPPROTO_ICMPV6 && v->icmp_type >= 1 && v->icmp_type <= 4;
+	return v->key.proto == IPPROTO_ICMP && (v->icmp_type == 3 || v->icmp_type == 11 || v->icmp_type == 12);
+}
+
+/* From the key of what is embedded to that of the flow which the error travels with. */
+static __always_inline void reverse(struct classifier_key *key)
+{
+	uint64_t *src = (uint64_t *)key->src, *dst = (uint64_t *)key->dst;
+	uint16_t port = key->sport;
+
+	key->sport = key->dport;
+	key->dport = port;
+	for (int i = 0; i < 2; i++) {
+		uint64_t word = src[i];
+
+		src[i] = dst[i];
+		dst[i] = word;
+	}
+}
+
+static __always_inline bool same_address(const uint8_t *a, const uint8_t *b)
+{
+	const uint64_t *x = (const uint64_t *)a, *y = (const uint64_t *)b;
+
+	return x[0] == y[0] && x[1] == y[1];
+}
+
+/* CLASSIFIER_PUNTED_*: an affinity concerns the flow it is about; CLASSIFIER_PASSED: none that can be told. */
+static __noinline uint32_t judge_error(struct __sk_buff *skb, const struct view *error)
+{
+	struct view v __attribute__((aligned(8))) = {};
+	uint32_t at = error->l4 + ICMP_HEADER;
+
+	if (!(error->key.family == 4 ? parse_ipv4(skb, at, &v) : parse_ipv6(skb, at, &v)) || v.tail)
+		return CLASSIFIER_PASSED;
+	reverse(&v.key);
+	/* It must have come to the one whose packet it is about. */
+	if (!same_address(v.key.dst, error->key.dst) || is_local_scope(&v) || is_protected(&v.key))
+		return CLASSIFIER_PASSED;
+	v.key.shape = CLASSIFIER_FIXED_SHAPE;
+	v.fragment = false;
+	if (bpf_map_lookup_elem(&fixed, &v.key))
+		return CLASSIFIER_PUNTED_FIXED;
+	return is_covered(&v, 0) ? CLASSIFIER_PUNTED_WILDCARD : CLASSIFIER_PASSED;
 }
 
 /* What the agent is to know goes where the MACs were. */
@@ -510,10 +613,11 @@ static __always_inline int without_agent(struct __sk_buff *skb, struct classifie
 		return pass(interface, CLASSIFIER_STALE);
 	hop = v.key.family == 4 ? &settings.fallback[0] : &settings.fallback[1];
 	v.key.shape = CLASSIFIER_FIXED_SHAPE;
-	if (hop->family == 0 || (!bpf_map_lookup_elem(&fixed, &v.key) && !is_covered(&v.key, 0)))
+	if (hop->family == 0 || (!bpf_map_lookup_elem(&fixed, &v.key) && !is_covered(&v, 0) &&
+				 (!is_error(&v) || judge_error(skb, &v) == CLASSIFIER_PASSED)))
 		return pass(interface, CLASSIFIER_STALE);
 	/* Whatever is permitted: without an agent the router itself is to be reached. */
-	if (is_protected(&v.key))
+	if (is_forged(&v.key) || is_protected(&v.key))
 		return pass(interface, CLASSIFIER_PROTECTED);
 	way = find_way(skb, hop, &fib, &ttl);
 	if (way == CLASSIFIER_PASSED)
@@ -545,13 +649,17 @@ SEC("tc") int classify(struct __sk_buff *skb)
 	if (skb->pkt_type != PACKET_HOST || is_local_scope(&v))
 		return pass(interface, CLASSIFIER_PROTECTED);
 	v.key.shape = CLASSIFIER_FIXED_SHAPE;
-	verdict = judge(&v.key, interface);
+	verdict = is_error(&v) ? judge_error(skb, &v) : CLASSIFIER_PASSED;
+	if (verdict == CLASSIFIER_PASSED)
+		verdict = judge(&v, interface);
 	if (verdict == CLASSIFIER_PASSED)
 		return pass(interface, verdict);
 	/* Asked only now, so that it costs nothing where nothing matches. */
+	if (is_forged(&v.key))
+		return pass(interface, CLASSIFIER_PROTECTED);
 	if (is_protected(&v.key)) {
 		/* Only unicast gets here: what is of local scope could not be delivered from another interface. */
-		if (!settings.permit_protected || !is_covered(&v.key, CLASSIFIER_SHAPE_PROTECTED))
+		if (!settings.permit_protected || !is_covered(&v, CLASSIFIER_SHAPE_PROTECTED))
 			return pass(interface, CLASSIFIER_PROTECTED);
 		return punt(skb, interface, CLASSIFIER_PUNTED_WILDCARD, CLASSIFIER_MAC_GUARDED);
 	}

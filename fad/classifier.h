@@ -10,7 +10,8 @@
 #include <stdint.h>
 #endif
 
-#define CLASSIFIER_MAX_SHAPES   64
+#define CLASSIFIER_MAX_SHAPES   64 /* of wildcards; as many more for fragments */
+#define CLASSIFIER_ALL_SHAPES   128
 #define CLASSIFIER_MAX_FORWARDS 65536
 #define CLASSIFIER_FIXED_SHAPE  0xffff
 #define CLASSIFIER_STALE_NS     1000000000ull /* a heartbeat older than this: no agent */
@@ -34,6 +35,11 @@
 
 /* A mask shape: which bits of a key matter.  Ports: 0 or 0xffff.  proto: 0 or 0xff. */
 #define CLASSIFIER_SHAPE_PROTECTED 1 /* also what FA-8 protects, if the operator permits */
+/*
+ * Another shape without its ports, looked up for fragments only (ACT-10): later ones have no ports, and the ports of
+ * the first are what the agent knows the later ones by.  Numbers from CLASSIFIER_MAX_SHAPES up.
+ */
+#define CLASSIFIER_SHAPE_FRAGMENTS 2
 struct classifier_shape {
 	uint8_t family; /* 4, 6; 0: free */
 	uint8_t proto_mask;
@@ -74,6 +80,13 @@ struct classifier_interface {
 	uint64_t drop_unmatched; /* policy; the same on all CPUs */
 };
 
+/* The list of settings that a shape stands in. */
+#define CLASSIFIER_LISTS 4
+static inline uint32_t classifier_list(uint8_t family, uint16_t flags)
+{
+	return (family == 6) | (flags & CLASSIFIER_SHAPE_FRAGMENTS);
+}
+
 /* Shared memory, written by fad while the program runs. */
 struct classifier_settings {
 	uint64_t heartbeat_ns; /* CLOCK_MONOTONIC */
@@ -83,10 +96,10 @@ struct classifier_settings {
 	/* Does anybody look at what is dropped, and how much more may be shown until the agent's next tick? */
 	uint32_t looked_on;
 	int32_t shown_left;
-	/* Numbers of the shapes in use, IPv4 then IPv6. */
-	uint32_t shape_count[2];
-	uint8_t shape_order[2][CLASSIFIER_MAX_SHAPES];
-	struct classifier_shape shapes[CLASSIFIER_MAX_SHAPES];
+	/* Numbers of the shapes in use, by classifier_list(). */
+	uint32_t shape_count[CLASSIFIER_LISTS];
+	uint8_t shape_order[CLASSIFIER_LISTS][CLASSIFIER_MAX_SHAPES];
+	struct classifier_shape shapes[CLASSIFIER_ALL_SHAPES];
 	/* Where what would be punted goes while there is no agent, IPv4 then IPv6; family 0: nowhere. */
 	struct classifier_address fallback[2];
 };
@@ -94,7 +107,7 @@ struct classifier_settings {
 _Static_assert(sizeof(struct classifier_shape) == 40, "shape");
 _Static_assert(sizeof(struct classifier_key) == 40, "key");
 _Static_assert(sizeof(struct classifier_address) == 20, "address");
-_Static_assert(sizeof(struct classifier_settings) == 40 + 2 * 64 + 40 * 64 + 2 * 20, "settings");
+_Static_assert(sizeof(struct classifier_settings) == 48 + 4 * 64 + 40 * 128 + 2 * 20, "settings");
 
 enum classifier_counter {
 	CLASSIFIER_SEEN,

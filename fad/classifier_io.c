@@ -115,8 +115,9 @@ static int load(struct classifier *c, const struct classifier_limits *limits)
 	if (!c->skel)
 		return -errno;
 	r = bpf_map__set_max_entries(c->skel->maps.fixed, limits->fixed ? limits->fixed : 1);
+	/* Each wildcard may have a second key, for fragments. */
 	if (r == 0)
-		r = bpf_map__set_max_entries(c->skel->maps.wildcards, limits->wildcards ? limits->wildcards : 1);
+		r = bpf_map__set_max_entries(c->skel->maps.wildcards, limits->wildcards ? 2 * limits->wildcards : 1);
 	return r == 0 ? classifier_bpf__load(c->skel) : r;
 }
 
@@ -313,7 +314,7 @@ void classifier_fallback(struct classifier *c, const struct addr *next_hop, uint
 /* Take a number out of its list.  The program may look meanwhile: it may see one shape twice, but misses none. */
 static void unlist(struct classifier_settings *s, uint16_t number)
 {
-	unsigned list = s->shapes[number].family == 6;
+	uint32_t list = classifier_list(s->shapes[number].family, s->shapes[number].flags);
 	uint32_t n = s->shape_count[list];
 
 	for (uint32_t i = 0; i < n; i++) {
@@ -329,9 +330,11 @@ static void unlist(struct classifier_settings *s, uint16_t number)
 bool classifier_shape(struct classifier *c, uint16_t number, const struct classifier_shape *shape)
 {
 	struct classifier_settings *s = c->settings;
-	unsigned list;
+	uint32_t list;
 
-	if (number >= CLASSIFIER_MAX_SHAPES || (shape && shape->family != 4 && shape->family != 6))
+	if (number >= CLASSIFIER_ALL_SHAPES || (shape && shape->family != 4 && shape->family != 6))
+		return false;
+	if (shape && !(shape->flags & CLASSIFIER_SHAPE_FRAGMENTS) != (number < CLASSIFIER_MAX_SHAPES))
 		return false;
 	if (shape && !memcmp(&s->shapes[number], shape, sizeof(*shape)))
 		return true;
@@ -339,7 +342,7 @@ bool classifier_shape(struct classifier *c, uint16_t number, const struct classi
 		unlist(s, number);
 	if (!shape)
 		return true;
-	list = shape->family == 6;
+	list = classifier_list(shape->family, shape->flags);
 	s->shapes[number] = *shape;
 	s->shape_order[list][s->shape_count[list]] = (uint8_t)number;
 	__atomic_store_n(&s->shape_count[list], s->shape_count[list] + 1, __ATOMIC_RELEASE);

@@ -48,7 +48,8 @@ void classifier_heartbeat(struct classifier *c);
 /* It goes, and says so: from now on packets go to the fallback, or pass, without the second that a crash costs. */
 void classifier_silence(struct classifier *c);
 
-/* A masked wildcard key under a shape number (0..63) chosen by the caller, who counts references. */
+/* A masked wildcard key under a shape number chosen by the caller (0 to 63, of a shape for fragments 64 to 127), who
+ * counts references. */
 bool classifier_shape(struct classifier *c, uint16_t number, const struct classifier_shape *shape); /* NULL: free it */
 bool classifier_wildcard_add(struct classifier *c, const struct classifier_key *key);
 bool classifier_wildcard_del(struct classifier *c, const struct classifier_key *key);

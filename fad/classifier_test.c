@@ -194,12 +194,33 @@ START_TEST(test_FA_7_martians_are_not_taken)
 }
 END_TEST
 
+/* From one of the router's own addresses: the kernel would not take it from outside. */
+START_TEST(test_FA_7_forged_own_sources_are_not_taken)
+{
+	static const struct netns_packet packets[] = {
+		{"192.0.2.1", "203.0.113.10", IPPROTO_TCP, 1, 80, .ttl = 64},
+		{"2001:db8::1", "2001:db8:113::10", IPPROTO_UDP, 1, 80, .ttl = 64},
+	};
+	struct fixture f = begin(true);
+
+	cover_everything(&f, CLASSIFIER_SHAPE_PROTECTED);
+	for (size_t i = 0; i < sizeof(packets) / sizeof(packets[0]); i++) {
+		struct addr own = netns_addr(packets[i].src);
+
+		ck_assert_int_eq(run(&f, &packets[i]), CLASSIFIER_PUNTED_WILDCARD);
+		ck_assert(classifier_own_add(f.c, &own));
+		ck_assert_int_eq(run(&f, &packets[i]), CLASSIFIER_PROTECTED);
+	}
+	end(&f);
+}
+END_TEST
+
 /* What is close to a protected class but not in it must come up. */
 START_TEST(test_FA_8_no_more_than_that)
 {
 	static const struct netns_packet packets[] = {
 		{"192.0.2.1", "10.0.0.2", IPPROTO_TCP, 40000, 179, .ttl = 64},
-		{"10.0.0.1", "192.0.2.1", IPPROTO_TCP, 40000, 179, .ttl = 64},
+		{"10.0.0.3", "192.0.2.1", IPPROTO_TCP, 40000, 179, .ttl = 64},
 		{"192.0.2.1", "223.255.255.255", IPPROTO_UDP, 1, 2, .ttl = 64},
 		{"192.0.2.1", "169.253.1.1", IPPROTO_UDP, 1, 2, .ttl = 64},
 		{"192.0.2.1", "198.51.100.7", IPPROTO_UDP, 7510, 7511, .ttl = 64},
@@ -393,6 +414,146 @@ START_TEST(test_ACT_10_fragments_match_on_addresses)
 	EXPECT(f, CLASSIFIER_PUNTED_FIXED, "192.0.2.1", "203.0.113.10", IPPROTO_UDP, .fragmented = true,
 	       .fragment = 0x20b9, .payload = 64);
 	EXPECT(f, CLASSIFIER_PUNTED_FIXED, "192.0.2.1", "203.0.113.10", IPPROTO_UDP, .fragmented = true,
+	       .fragment = 0xb9, .payload = 64);
+	end(&f);
+}
+END_TEST
+
+/* An error about a flow comes up with it: by a fixed key or a wildcard of the flow, to a VIP or anybody. */
+static void errors_come_up(const char *vip, const char *client, const char *router, uint8_t icmp, uint8_t type)
+{
+	const struct netns_packet tcp = {vip, client, IPPROTO_TCP, 80, 40000, .payload = 500};
+	const struct netns_packet options = {vip, client, IPPROTO_TCP, 80, 40000, .options = 10, .extensions = 3};
+	const struct netns_packet other = {vip, client, IPPROTO_TCP, 80, 40001, .ttl = 9};
+	const struct netns_packet udp = {vip, client, IPPROTO_UDP, 53, 40000, .ttl = 9};
+	const struct netns_packet tail = {vip, client, IPPROTO_TCP, .fragmented = true, .fragment = 0xb9, .payload = 8};
+	const uint8_t header = strchr(vip, ':') ? 40 : 20;
+	struct flow_key k = key_of(client, vip, IPPROTO_TCP, 40000, 80);
+	struct classifier_shape shape = {.family = k.family, .proto_mask = 0xff, .dport_mask = 0xffff};
+	struct classifier_key key = {.proto = IPPROTO_UDP, .dport = 53};
+	struct fixture f = begin(false);
+	struct addr to = netns_addr(vip);
+
+	memset(shape.dst_mask, 0xff, addr_len(k.family));
+	memcpy(key.dst, to.b, 16);
+	ck_assert(classifier_fixed_add(f.c, &k));
+	add_shape(&f, 3, shape, &key);
+	ck_assert(classifier_advertised_add(f.c, &to, (uint8_t)(8 * addr_len(k.family))));
+	EXPECT(f, CLASSIFIER_PUNTED_FIXED, router, vip, icmp, .icmp_type = type, .about = &tcp);
+	EXPECT(f, CLASSIFIER_PUNTED_FIXED, router, vip, icmp, .icmp_type = type, .about = &options);
+	EXPECT(f, CLASSIFIER_PUNTED_FIXED, router, vip, icmp, .icmp_type = type, .about = &tcp, .options = 5,
+	       .extensions = 2);
+	EXPECT(f, CLASSIFIER_PUNTED_FIXED, router, vip, icmp, .icmp_type = type, .about = &tcp,
+	       .about_len = header + 4);
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, router, vip, icmp, .icmp_type = type, .about = &udp);
+	/* Nothing is known of those; the address is advertised. */
+	EXPECT(f, CLASSIFIER_DROPPED_ADVERTISED, router, vip, icmp, .icmp_type = type, .about = &other);
+	EXPECT(f, CLASSIFIER_DROPPED_ADVERTISED, router, vip, icmp, .icmp_type = type, .about = &tail);
+	EXPECT(f, CLASSIFIER_DROPPED_ADVERTISED, router, vip, icmp, .icmp_type = type, .about = &tcp,
+	       .about_len = header + 3);
+	EXPECT(f, CLASSIFIER_DROPPED_ADVERTISED, router, vip, icmp, .icmp_type = type, .about = &tcp, .about_len = 7);
+	EXPECT(f, CLASSIFIER_DROPPED_ADVERTISED, router, vip, icmp, .icmp_type = type, .about = &tcp,
+	       .fragmented = true, .fragment = strchr(vip, ':') ? 1 : 0x2000);
+	/* What is no error, and one that is to somebody else than its packet's source. */
+	EXPECT(f, CLASSIFIER_DROPPED_ADVERTISED, router, vip, icmp, .icmp_type = strchr(vip, ':') ? 128 : 5,
+	       .about = &tcp);
+	EXPECT(f, CLASSIFIER_PASSED, router, client, icmp, .icmp_type = type, .about = &tcp);
+	/* To the router itself: the kernel's. */
+	ck_assert(classifier_own_add(f.c, &to));
+	EXPECT(f, CLASSIFIER_PROTECTED, router, vip, icmp, .icmp_type = type, .about = &tcp);
+	EXPECT(f, CLASSIFIER_PROTECTED, router, vip, icmp, .icmp_type = type, .about = &udp);
+	end(&f);
+}
+
+START_TEST(test_KEY_4_errors_come_up_with_their_flow)
+{
+	static const uint8_t types4[] = {3, 11, 12}, types6[] = {1, 2, 3, 4};
+
+	for (size_t i = 0; i < sizeof(types4); i++)
+		errors_come_up("203.0.113.10", "198.51.100.7", "192.0.2.77", IPPROTO_ICMP, types4[i]);
+	for (size_t i = 0; i < sizeof(types6); i++)
+		errors_come_up("2001:db8:113::10", "2001:db8:7::1", "2001:db8:77::1", IPPROTO_ICMPV6, types6[i]);
+}
+END_TEST
+
+/* About service messages, multicast and neighbour discovery: not even a wildcard of everything. */
+START_TEST(test_KEY_4_FA_8_errors_about_what_is_never_matched)
+{
+	const struct netns_packet message = {"192.0.2.1", "198.51.100.7", IPPROTO_UDP, 40000, 7510, .ttl = 9};
+	const struct netns_packet group = {"192.0.2.1", "239.255.75.10", IPPROTO_UDP, 7510, 7511, .ttl = 9};
+	const struct netns_packet group6 = {"2001:db8::1", "ff15::7510", IPPROTO_UDP, 7510, 7511, .ttl = 9};
+	const struct netns_packet plain = {"192.0.2.1", "198.51.100.8", IPPROTO_UDP, 40000, 7510, .ttl = 9};
+	struct classifier_shape udp = {.family = 4, .proto_mask = 0xff}, udp6 = {.family = 6, .proto_mask = 0xff};
+	const struct classifier_key any = {.proto = IPPROTO_UDP};
+	struct fixture f = begin(false);
+	struct addr peer = netns_addr("198.51.100.7");
+
+	add_shape(&f, 0, udp, &any);
+	add_shape(&f, 1, udp6, &any);
+	ck_assert(classifier_peer_add(f.c, &peer, 7510));
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.77", "192.0.2.1", IPPROTO_ICMP, .icmp_type = 3, .about = &plain);
+	EXPECT(f, CLASSIFIER_PASSED, "192.0.2.77", "192.0.2.1", IPPROTO_ICMP, .icmp_type = 3, .about = &message);
+	EXPECT(f, CLASSIFIER_PASSED, "192.0.2.77", "192.0.2.1", IPPROTO_ICMP, .icmp_type = 3, .about = &group);
+	EXPECT(f, CLASSIFIER_PASSED, "2001:db8:77::1", "2001:db8::1", IPPROTO_ICMPV6, .icmp_type = 1, .about = &group6);
+	end(&f);
+}
+END_TEST
+
+/* All parts of a datagram that a wildcard may cover come up, whichever ports its first one shows. */
+START_TEST(test_ACT_10_FA_10_fragments_under_port_wildcards)
+{
+	struct fixture f = begin(false);
+	struct classifier_shape to_port = {
+		.family = 4, .proto_mask = 0xff, .dport_mask = 0xffff, .dst_mask = {255, 255, 255, 255}};
+	struct classifier_shape parts = to_port, parts6 = {.family = 6,
+							   .proto_mask = 0xff,
+							   .flags = CLASSIFIER_SHAPE_FRAGMENTS,
+							   .dst_mask = {0xff, 0xff, 0xff, 0xff}};
+	const struct classifier_key key = {.proto = IPPROTO_UDP, .dport = 53, .dst = {203, 0, 113, 10}};
+	const struct classifier_key key_parts = {.proto = IPPROTO_UDP, .dst = {203, 0, 113, 10}};
+	const struct classifier_key key6 = {.proto = IPPROTO_TCP, .dst = {0x20, 0x01, 0x0d, 0xb8}};
+	struct addr vip = netns_addr("203.0.113.10");
+
+	parts.dport_mask = 0;
+	parts.flags = CLASSIFIER_SHAPE_FRAGMENTS;
+	add_shape(&f, 0, to_port, &key);
+	EXPECT(f, CLASSIFIER_PASSED, "192.0.2.1", "203.0.113.10", IPPROTO_UDP, .fragmented = true, .fragment = 0xb9,
+	       .payload = 64);
+	add_shape(&f, CLASSIFIER_MAX_SHAPES, parts, &key_parts);
+	add_shape(&f, CLASSIFIER_ALL_SHAPES - 1, parts6, &key6);
+	ck_assert(classifier_advertised_add(f.c, &vip, 32));
+	/* Later ones, in the middle or last; first ones, of this port or another. */
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.1", "203.0.113.10", IPPROTO_UDP, .fragmented = true,
+	       .fragment = 0x20b9, .payload = 64);
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.1", "203.0.113.10", IPPROTO_UDP, .fragmented = true,
+	       .fragment = 0xb9, .payload = 64);
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.1", "203.0.113.10", IPPROTO_UDP, 1, 53, .fragmented = true,
+	       .fragment = 0x2000, .payload = 64);
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.1", "203.0.113.10", IPPROTO_UDP, 1, 54, .fragmented = true,
+	       .fragment = 0x2000, .payload = 64);
+	/* Not what is whole, of another protocol, or elsewhere. */
+	EXPECT(f, CLASSIFIER_DROPPED_ADVERTISED, "192.0.2.1", "203.0.113.10", IPPROTO_UDP, 1, 54);
+	EXPECT(f, CLASSIFIER_DROPPED_ADVERTISED, "192.0.2.1", "203.0.113.10", IPPROTO_UDP, 1, 54, .fragmented = true,
+	       .fragment = 0x4000);
+	EXPECT(f, CLASSIFIER_DROPPED_ADVERTISED, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, .fragmented = true,
+	       .fragment = 0xb9, .payload = 64);
+	EXPECT(f, CLASSIFIER_PASSED, "192.0.2.1", "203.0.113.11", IPPROTO_UDP, .fragmented = true, .fragment = 0xb9,
+	       .payload = 64);
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "fd00::1", "2001:db8::1", IPPROTO_TCP, .fragmented = true,
+	       .fragment = 0x5a8, .payload = 64);
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "fd00::1", "2001:db8::1", IPPROTO_TCP, 1, 2, .fragmented = true,
+	       .fragment = 1, .payload = 64);
+	EXPECT(f, CLASSIFIER_PASSED, "fd00::1", "2001:db8::1", IPPROTO_TCP, 1, 2, .fragmented = true, .fragment = 0);
+	EXPECT(f, CLASSIFIER_PASSED, "fd00::1", "2001:db8::1", IPPROTO_UDP, .fragmented = true, .fragment = 0x5a8,
+	       .payload = 64);
+	/* Behind more extension headers it may be either. */
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "fd00::1", "2001:db8::1", IPPROTO_DSTOPTS, .fragmented = true,
+	       .fragment = 0x5a8, .payload = 64);
+	/* Each kind of shape has its own numbers. */
+	ck_assert(!classifier_shape(f.c, 1, &parts));
+	ck_assert(!classifier_shape(f.c, CLASSIFIER_MAX_SHAPES + 1, &to_port));
+	ck_assert(classifier_shape(f.c, CLASSIFIER_MAX_SHAPES, NULL));
+	EXPECT(f, CLASSIFIER_DROPPED_ADVERTISED, "192.0.2.1", "203.0.113.10", IPPROTO_UDP, .fragmented = true,
 	       .fragment = 0xb9, .payload = 64);
 	end(&f);
 }
@@ -822,6 +983,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, test_FA_8_protected_is_never_punted);
 	tcase_add_test(tc, test_FA_7_martians_are_not_taken);
+	tcase_add_test(tc, test_FA_7_forged_own_sources_are_not_taken);
 	tcase_add_test(tc, test_FA_8_no_more_than_that);
 	tcase_add_test(tc, test_FA_8_fragmented_service_messages);
 	tcase_add_test(tc, test_FA_8_endpoint_of_two);
@@ -831,6 +993,9 @@ int main(void)
 	tcase_add_test(tc, test_KEY_2_other_protocols_have_ports_zero);
 	tcase_add_test(tc, test_KEY_3_ipv6_fixed_key);
 	tcase_add_test(tc, test_ACT_10_fragments_match_on_addresses);
+	tcase_add_test(tc, test_ACT_10_FA_10_fragments_under_port_wildcards);
+	tcase_add_test(tc, test_KEY_4_errors_come_up_with_their_flow);
+	tcase_add_test(tc, test_KEY_4_FA_8_errors_about_what_is_never_matched);
 	tcase_add_test(tc, test_WILD_2_masks);
 	tcase_add_test(tc, test_WILD_7_every_shape_is_asked);
 	tcase_add_test(tc, test_ACT_3_advertised_and_unmatched_is_dropped);

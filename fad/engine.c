@@ -55,7 +55,9 @@ struct engine *engine_new(const struct engine_conf *conf, const struct engine_ou
 	e->wild = wildtab_new(conf->max_wildcards + 1, conf->hash_key, &wild_watch, e);
 	e->fixed = fixtab_new(conf->max_fixed, conf->hash_key, &fixed_watch, e);
 	e->hold = hold_new(&conf->hold, conf->hash_key);
-	if (!e->wild || !e->fixed || !e->hold) {
+	e->first = firsttab_new(ENGINE_FIRST_DATA_FLOWS, conf->hash_key);
+	e->fragments = fragtab_new(&engine_fragment_limits, conf->hash_key);
+	if (!e->wild || !e->fixed || !e->hold || !e->first || !e->fragments) {
 		engine_free(e);
 		return NULL;
 	}
@@ -74,6 +76,8 @@ void engine_free(struct engine *e)
 	wildtab_free(e->wild);
 	fixtab_free(e->fixed);
 	hold_free(e->hold);
+	firsttab_free(e->first);
+	fragtab_free(e->fragments);
 	m = e->managers;
 	HASH_CLEAR(hh, e->managers);
 	for (struct manager *next; m; m = next) {
@@ -253,15 +257,16 @@ void engine_count_forward(struct engine *e, const struct addr *to, size_t packet
 
 	HASH_FIND(hh, e->forwards, to, sizeof(*to), s);
 	if (!s) {
-		if (HASH_COUNT(e->forwards) >= ENGINE_MAX_FORWARD_STATS)
+		s = HASH_COUNT(e->forwards) < ENGINE_MAX_FORWARD_STATS ? calloc(1, sizeof(*s)) : NULL;
+		if (!s) {
+			e->counters[ENGINE_FORWARD_NO_ROOM] += packets;
 			return;
-		s = calloc(1, sizeof(*s));
-		if (!s)
-			return;
+		}
 		s->addr = *to;
 		HASH_ADD(hh, e->forwards, addr, sizeof(s->addr), s);
 		if (!s->hh.tbl) {
 			free(s);
+			e->counters[ENGINE_FORWARD_NO_ROOM] += packets;
 			return;
 		}
 	}
@@ -333,6 +338,7 @@ void engine_tick(struct engine *e, uint64_t now_ms)
 {
 	e->ticked_ms = now_ms;
 	engine_hold_timeouts(e, now_ms);
+	engine_fragment_timeouts(e, now_ms);
 	if (now_ms < e->next_sweep_ms)
 		return;
 	e->next_sweep_ms = now_ms + SWEEP_MS;
@@ -354,6 +360,11 @@ const uint64_t *engine_counters(const struct engine *e)
 	return e->counters;
 }
 
+const struct engine_marks *engine_marks(const struct engine *e)
+{
+	return &e->marks;
+}
+
 const struct wildtab *engine_wildcards(const struct engine *e)
 {
 	return e->wild;
@@ -367,6 +378,11 @@ const struct fixtab *engine_fixed(const struct engine *e)
 const struct hold *engine_hold(const struct engine *e)
 {
 	return e->hold;
+}
+
+const struct fragtab_stats *engine_fragments(const struct engine *e)
+{
+	return fragtab_stats(e->fragments);
 }
 
 const struct manager *engine_managers(const struct engine *e)

@@ -9,13 +9,14 @@
  * engine_packet() and leaves by exactly one of: out->forward, a message, the
  * hold, or a counted drop.
  *
- * Serves FA-1 to FA-4, FA-9, FIX, WILD, ACT-1, ACT-3, ACT-4, ACT-6 to ACT-8, PREC.
+ * Serves FA-1 to FA-4, FA-9, FIX, WILD, ACT-1 to ACT-4, ACT-6 to ACT-8, SVC-10, PREC.
  */
 #ifndef TURNOUT_FAD_ENGINE_H
 #define TURNOUT_FAD_ENGINE_H
 
 #include "fad/affinity.h"
 #include "fad/fixtab.h"
+#include "fad/fragtab.h"
 #include "fad/hold.h"
 #include "fad/manager.h"
 #include "fad/packet.h"
@@ -27,35 +28,51 @@
 	X(BYTES, "packets", "received-bytes", "their bytes, from the IP header on")                                    \
 	X(FORWARDED, "packets", "forwarded", "sent on after a decision")                                               \
 	X(FORWARDED_BYTES, "packets", "forwarded-bytes", "their bytes")                                                \
+	X(WRAPPED, "packets", "wrapped", "of these, wrapped into a tunnel")                                            \
 	X(UNMATCHED, "packets", "unmatched", "no affinity matched after all: routed unchanged")                        \
 	X(PUNTS, "packets", "punted", "sent to a manager for a decision")                                              \
 	X(HELD, "packets", "held", "kept until a manager answers")                                                     \
 	X(RELEASED, "packets", "released", "taken out of the hold")                                                    \
 	X(COPIES, "packets", "copied", "copies sent to a manager")                                                     \
+	X(ERRORS, "packets", "errors-made", "ICMP errors to senders of packets that are too big")                      \
 	X(RETURNED, "packets", "returned", "packets that came back from a manager")                                    \
+	X(FRAGMENTS, "packets", "fragments", "later fragments taken for their datagram's flow")                        \
+	X(FRAGMENTS_WAITED, "packets", "fragments-waited", "later fragments that came before the first, and waited")   \
 	X(DROP_AFFINITY, "drops", "affinity", "an affinity says drop")                                                 \
 	X(DROP_MALFORMED, "drops", "malformed", "not a well-formed IP packet")                                         \
 	X(DROP_HOLD_FULL, "drops", "hold-full", "no room to hold another packet of the flow, or another flow")         \
 	X(DROP_HOLD_ORPHANED, "drops", "hold-orphaned", "held for a manager whose affinity went before it answered")   \
 	X(DROP_HOLD_TIMEOUT, "drops", "hold-timeout", "held until the manager's time was up")                          \
+	X(DROP_FRAGMENT_ORPHANED, "drops", "fragment-orphaned", "later fragment whose first did not come in time")     \
+	X(DROP_FRAGMENT_NO_ROOM, "drops", "fragment-no-room", "later fragment without room to wait for the first")     \
 	X(DROP_UNSENDABLE, "drops", "punt-unsendable", "could not be put into a message")                              \
 	X(DROP_DENIED, "drops", "denied-update", "packet inside an update that was denied")                            \
 	X(DROP_MISMATCH, "drops", "update-mismatch", "packet inside an update for another flow")                       \
 	X(DROP_COOKIE, "drops", "cookie", "returned packet without proof that it was here")                            \
 	X(DROP_ADVERTISED, "drops", "advertised", "to an advertised address, and no affinity matches")                 \
+	X(DROP_UNMATCHED, "drops", "unmatched", "no affinity matches after all, where the interface drops such")       \
 	X(DROP_FORWARD, "drops", "forward", "could not be handed to the kernel")                                       \
+	X(DROP_TUNNEL, "drops", "tunnel", "no way to the tunnel's far end, or too large to be wrapped")                \
+	X(DROP_TOO_BIG, "drops", "too-big", "larger than its way out carries; its sender was told")                    \
+	X(DROP_TOO_BIG_UNTOLD, "drops", "too-big-untold",                                                              \
+	  "the same, but its sender could not be told, or often enough")                                               \
 	X(DROP_STARTING, "drops", "starting", "sent up by a former agent's filter before managers said what for")      \
 	X(MATCHES, "messages", "matches", "interest matches sent")                                                     \
 	X(REFRESHES, "messages", "refreshes", "refresh requests sent")                                                 \
+	X(TIMEOUTS, "messages", "timeouts", "packets a manager was asked about, and did not answer in time")           \
 	X(DENIES, "messages", "denies", "updates denied")                                                              \
 	X(WILDCARD_UPDATES, "messages", "wildcard-updates", "accepted")                                                \
 	X(FIXED_UPDATES, "messages", "fixed-updates", "accepted")                                                      \
 	X(UNEXPECTED, "message-drops", "unexpected", "a message type that an agent does not take")                     \
 	X(STALE_WILDCARD, "message-drops", "unknown-wildcard", "deletion of a wildcard that is not held")              \
+	X(MANAGERS_NO_ROOM, "message-drops", "too-many-managers", "of one manager more than an agent can know")        \
 	X(WILDCARDS_ADDED, "wildcards", "added", "stored")                                                             \
 	X(WILDCARDS_REFRESHED, "wildcards", "refreshed", "stored again, unchanged")                                    \
 	X(WILDCARDS_DELETED, "wildcards", "deleted", "deleted by their manager")                                       \
 	X(WILDCARDS_EXPIRED, "wildcards", "expired", "not refreshed in time")                                          \
+	X(WILDCARD_HITS, "wildcards", "hits", "look-ups for a packet that found one or more")                          \
+	X(WILDCARD_MISSES, "wildcards", "misses", "look-ups for a packet that found none")                             \
+	X(WILDCARD_NO_ROOM, "wildcards", "no-room", "updates denied because the table is full")                        \
 	X(FIXED_ADDED, "affinities", "added", "stored")                                                                \
 	X(FIXED_UPDATED, "affinities", "updated", "stored again")                                                      \
 	X(FIXED_DELETED, "affinities", "deleted", "deleted by their manager")                                          \
@@ -63,7 +80,8 @@
 	X(FIXED_HITS, "affinities", "hits", "packets that found a fixed affinity")                                     \
 	X(FIXED_MISSES, "affinities", "misses", "packets that found none")                                             \
 	X(RANKS_IGNORED, "affinities", "ranks-ignored", "flows with more precedences than a plan has steps")           \
-	X(NO_ROOM, "affinities", "no-room", "updates denied because a table is full")
+	X(FIXED_NO_ROOM, "affinities", "no-room", "updates denied because the table is full")                          \
+	X(FORWARD_NO_ROOM, "forwards", "no-room", "packets not counted by forward address: there are too many")
 
 enum engine_counter {
 #define X(id, group, name, help) ENGINE_##id,
@@ -100,10 +118,20 @@ struct engine_news {
 	const char *text;                /* or NULL */
 };
 
+/* What the kernel says about its way towards an address. */
+struct engine_route {
+	uint32_t mtu;       /* largest IP packet: the route's, else the least of its links'; 0: not known */
+	struct addr source; /* what it would send from; family 0: nothing */
+};
+
 /* What the engine asks of the world.  All are called synchronously. */
 struct engine_out {
 	/* Route the packet; next_hop NULL: by its destination.  False: could not (counted here). */
 	bool (*forward)(void *ctx, const struct packet *p, const struct addr *next_hop);
+	/* The kernel's way towards an address, as of a second ago at most.  False: there is none.  Optional. */
+	bool (*route)(void *ctx, const struct addr *to, struct engine_route *out);
+	/* Is what comes in there and matches no affinity to be dropped (ARCH-1)?  Optional. */
+	bool (*refuses)(void *ctx, uint32_t ifindex);
 	/* Send; header and security are filled in there.  False: could not. */
 	bool (*send)(void *ctx, const struct endpoint_peer *to, struct wire_msg *m);
 	/* The kernel's classifier: what must come up. */
@@ -166,10 +194,17 @@ struct forward_stat {
 	UT_hash_handle hh;
 };
 
+/* The most there ever were at once. */
+struct engine_marks {
+	size_t fixed, wildcards;
+};
+
 const uint64_t *engine_counters(const struct engine *e); /* ENGINE_COUNTER_COUNT of them */
+const struct engine_marks *engine_marks(const struct engine *e);
 const struct wildtab *engine_wildcards(const struct engine *e);
 const struct fixtab *engine_fixed(const struct engine *e);
 const struct hold *engine_hold(const struct engine *e);
+const struct fragtab_stats *engine_fragments(const struct engine *e);
 const struct manager *engine_managers(const struct engine *e);                  /* then ->hh.next */
 const struct advert *engine_adverts(const struct engine *e, uint64_t *version); /* then ->hh.next */
 const struct forward_stat *engine_forwards(const struct engine *e);             /* then ->hh.next */

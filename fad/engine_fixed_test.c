@@ -373,7 +373,7 @@ START_TEST(test_full_table_denies_and_says_so)
 		m = bed_fixed(&k, 60);
 		bed_message(b, 1, &m);
 	}
-	ck_counter(b, NO_ROOM, 1);
+	ck_counter(b, FIXED_NO_ROOM, 1);
 	ck_assert_uint_eq(bed_last_sent(b)->m.error.code, WIRE_ERROR_NO_ROOM);
 	ck_assert_uint_eq(fixtab_count(engine_fixed(b->e)), 3);
 	ck_assert_uint_eq(engine_managers(b->e)->fixed, 3);
@@ -383,7 +383,7 @@ START_TEST(test_full_table_denies_and_says_so)
 	b->refuse_flow = true; /* the kernel's map may be full, too */
 	m = bed_fixed(&k, 60);
 	bed_message(b, 1, &m);
-	ck_counter(b, NO_ROOM, 2);
+	ck_counter(b, FIXED_NO_ROOM, 2);
 	ck_assert_uint_eq(engine_managers(b->e)->fixed, 2);
 	bed_free(b);
 }

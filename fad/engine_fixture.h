@@ -51,10 +51,12 @@ struct bed {
 	struct bed_forwarded forwarded[BED_MAX];
 	size_t sent_count, forwarded_count;
 	int shapes, keys, flows;       /* what the kernel's classifier holds now */
-	struct classifier_shape shape; /* the latest */
+	struct classifier_shape shape; /* the latest that is not for fragments */
 	int prefixes, prefix_calls;    /* advertised now; changes ever */
 	int managers;
 	bool refuse_send, refuse_forward, refuse_flow;
+	struct engine_route routes[2]; /* what the kernel says about any IPv4 and any IPv6 address; MTU 0: no route */
+	size_t routes_asked;
 	uint64_t sequence;
 	uint8_t packet[65600];
 };
@@ -86,6 +88,16 @@ static inline bool bed_on_forward(void *ctx, const struct packet *p, const struc
 	return true;
 }
 
+static inline bool bed_on_route(void *ctx, const struct addr *to, struct engine_route *out)
+{
+	struct bed *b = ctx;
+
+	ck_assert(to->family == 4 || to->family == 6);
+	*out = b->routes[to->family == 6];
+	b->routes_asked++;
+	return out->mtu != 0;
+}
+
 static inline bool bed_on_send(void *ctx, const struct endpoint_peer *to, struct wire_msg *m)
 {
 	struct bed *b = ctx;
@@ -112,9 +124,9 @@ static inline bool bed_on_shape(void *ctx, uint16_t number, const struct classif
 {
 	struct bed *b = ctx;
 
-	ck_assert_uint_lt(number, CLASSIFIER_MAX_SHAPES);
+	ck_assert_uint_lt(number, CLASSIFIER_ALL_SHAPES);
 	b->shapes += shape ? 1 : -1;
-	if (shape)
+	if (shape && number < CLASSIFIER_MAX_SHAPES)
 		b->shape = *shape;
 	return true;
 }
@@ -158,6 +170,7 @@ static inline void bed_on_manager(void *ctx, const struct endpoint_peer *peer, b
 
 static const struct engine_out bed_out = {
 	.forward = bed_on_forward,
+	.route = bed_on_route,
 	.send = bed_on_send,
 	.shape = bed_on_shape,
 	.key = bed_on_key,
@@ -183,6 +196,8 @@ static inline struct bed *bed_new_with(const struct engine_conf *conf)
 	struct bed *b = calloc(1, sizeof(*b));
 
 	b->now_ms = 1000000;
+	b->routes[0] = (struct engine_route){1500, bed_addr("192.0.2.1")};
+	b->routes[1] = (struct engine_route){1500, bed_addr("2001:db8:9::1")};
 	b->e = engine_new(conf, &bed_out, b);
 	ck_assert_ptr_nonnull(b->e);
 	engine_tick(b->e, b->now_ms);
@@ -300,6 +315,51 @@ static inline bool bed_sums_hold(const struct packet *p)
 	size_t alen = addr_len(p->key.family);
 	uint64_t sum = checksum_pseudo(p->key.src, p->key.dst, alen, p->key.proto, p->len - p->l4);
 
+	return packet_verify(p) == PACKET_OK &&
+	       checksum_fold(checksum_add(sum, p->data + p->l4, p->len - p->l4)) == 0xffff;
+}
+
+/* Write an ICMP error (type, code) of `from` about a packet of this flow, of which `cut` bytes are embedded. */
+static inline size_t bed_write_error(uint8_t *at, const char *from, const struct flow_key *about, uint8_t type,
+				     uint8_t code, size_t cut)
+{
+	bool v4 = about->family == 4;
+	struct addr src = bed_addr(from), dst = addr_make(about->family, about->src);
+	size_t ip = v4 ? 20 : 40, alen = addr_len(about->family), len;
+	uint8_t embedded[2048];
+	uint64_t sum = 0;
+	uint16_t value;
+
+	len = bed_write(embedded, about, ACK, 1000);
+	len = len < cut ? len : cut;
+	memset(at, 0, ip + 8);
+	at[0] = v4 ? 0x45 : 0x60;
+	bed_put16(at + (v4 ? 2 : 4), (unsigned)(v4 ? ip + 8 + len : 8 + len));
+	at[v4 ? 8 : 7] = 64;
+	at[v4 ? 9 : 6] = v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+	memcpy(at + (v4 ? 12 : 8), src.b, alen);
+	memcpy(at + (v4 ? 16 : 24), dst.b, alen);
+	if (v4) {
+		value = checksum_finish(checksum_add(0, at, 20));
+		memcpy(at + 10, &value, 2);
+	} else {
+		sum = checksum_pseudo(src.b, dst.b, 16, IPPROTO_ICMPV6, (uint32_t)(8 + len));
+	}
+	at[ip] = type;
+	at[ip + 1] = code;
+	memcpy(at + ip + 8, embedded, len);
+	value = checksum_finish(checksum_add(sum, at + ip, 8 + len));
+	memcpy(at + ip + 2, &value, 2);
+	return ip + 8 + len;
+}
+
+/* Do the checksums of an ICMP or ICMPv6 packet hold? */
+static inline bool bed_icmp_sum_holds(const struct packet *p)
+{
+	uint64_t sum = 0;
+
+	if (p->key.family == 6)
+		sum = checksum_pseudo(p->key.src, p->key.dst, 16, IPPROTO_ICMPV6, p->len - p->l4);
 	return packet_verify(p) == PACKET_OK &&
 	       checksum_fold(checksum_add(sum, p->data + p->l4, p->len - p->l4)) == 0xffff;
 }

@@ -119,6 +119,73 @@ START_TEST(test_ACT_6_first_data_once_a_flow_and_affinity)
 }
 END_TEST
 
+START_TEST(test_ACT_6_first_data_of_a_flow_that_only_wildcards_match)
+{
+	struct bed *b = watching(WIRE_INTEREST_FIRST_DATA, 0, 0, 0);
+	struct flow_key k = bed_client(1), other = bed_client(2);
+	struct wire_msg again = bed_wildcard("203.0.113.10", 80);
+
+	bed_packet(b, &k, SYN, 0);
+	ck_assert_uint_eq(b->sent_count, 0);
+	bed_packet(b, &k, ACK, 10);
+	bed_packet(b, &k, ACK, 10);
+	ck_assert_uint_eq(b->sent_count, 1);
+	bed_packet(b, &other, ACK, 10);
+	ck_assert_uint_eq(b->sent_count, 2);
+	bed_interest(&again, WIRE_INTEREST_FIRST_DATA | WIRE_INTEREST_FIN, 0, 0, 0);
+	bed_message(b, 1, &again); /* changed: it replaces the one that has seen the flow */
+	bed_packet(b, &k, ACK, 10);
+	ck_assert_uint_eq(b->sent_count, 2);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_ACT_6_data_that_came_with_the_answer_is_not_first_again)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_service(), answer;
+	struct flow_key k = bed_client(1);
+
+	bed_message(b, 1, &service);
+	bed_packet(b, &k, ACK, 10);
+	answer = bed_answer(bed_last_sent(b), 60);
+	bed_interest(&answer, WIRE_INTEREST_FIRST_DATA, 0, 0, 0);
+	bed_message(b, 1, &answer);
+	bed_packet(b, &k, ACK, 10);
+	ck_assert_uint_eq(b->sent_count, 1); /* the question */
+	ck_assert_uint_eq(b->forwarded_count, 2);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_ACT_6_ACT_7_who_takes_the_packet_gets_no_copy_besides)
+{
+	struct bed *b = watching(I_ALL, WIRE_INTEREST_SYN, WIRE_INTEREST_ALL, 0);
+	struct flow_key k = bed_client(1);
+
+	bed_packet(b, &k, SYN, 0);
+	ck_assert_uint_eq(b->sent_count, 1);
+	ck_assert_uint_eq(b->forwarded_count, 0);
+	ck_counter(b, PUNTS, 1);
+	ck_counter(b, COPIES, 0);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_MSG_8_identifier_has_all_flags_of_its_affinity)
+{
+	struct bed *b = bed_new();
+	struct wire_msg m = bed_service();
+	struct flow_key k = bed_client(1);
+
+	m.wildcard.flags = WIRE_FLAG_INFORMATION | WIRE_FLAG_DROP_SILENT;
+	bed_message(b, 1, &m);
+	bed_packet(b, &k, SYN, 0);
+	ck_assert_uint_eq(bed_last_sent(b)->m.identifier.flags, WIRE_FLAG_INFORMATION | WIRE_FLAG_DROP_SILENT);
+	bed_free(b);
+}
+END_TEST
+
 START_TEST(test_ACT_6_MSG_8_interest_and_data_punts)
 {
 	struct bed *b = watching(I_SYN, I_SYN, 0, 0);
@@ -357,6 +424,10 @@ static void add(TCase *t)
 	tcase_add_test(t, test_ACT_5_all_packets_and_the_reasons_name_only_what_was_asked);
 	tcase_add_test(t, test_ACT_5_UDP_knows_data_alone);
 	tcase_add_test(t, test_ACT_6_first_data_once_a_flow_and_affinity);
+	tcase_add_test(t, test_ACT_6_first_data_of_a_flow_that_only_wildcards_match);
+	tcase_add_test(t, test_ACT_6_data_that_came_with_the_answer_is_not_first_again);
+	tcase_add_test(t, test_ACT_6_ACT_7_who_takes_the_packet_gets_no_copy_besides);
+	tcase_add_test(t, test_MSG_8_identifier_has_all_flags_of_its_affinity);
 	tcase_add_test(t, test_ACT_6_MSG_8_interest_and_data_punts);
 	tcase_add_test(t, test_MSG_8_match_carries_who_made_the_affinity);
 	tcase_add_test(t, test_ACT_6_without_criteria_nothing_is_asked);

@@ -15,9 +15,8 @@
 #define DENIES_PER_SECOND 50
 
 /* Action segments and extensions this agent acts upon. */
-static const uint8_t supported[] = {WIRE_SEG_NAT, WIRE_SEG_ADVERTISE, WIRE_SEG_INTEREST, WIRE_SEG_RANGES};
-/* Those it decodes but cannot carry out. */
-static const uint8_t unsupported[] = {WIRE_SEG_SEQ_ADJUST, WIRE_SEG_TUNNEL};
+static const uint8_t supported[] = {WIRE_SEG_NAT,      WIRE_SEG_ADVERTISE, WIRE_SEG_SEQ_ADJUST,
+				    WIRE_SEG_INTEREST, WIRE_SEG_RANGES,    WIRE_SEG_TUNNEL};
 
 void engine_supported(struct wire_list *list)
 {
@@ -91,16 +90,42 @@ static void send_deny(struct engine *e, const struct endpoint_peer *to, const st
 	e->out->send(e->ctx, to, &m);
 }
 
+/* The manager's wildcard that a refused update concerns: the one to be replaced, or the best that covers the flow. */
+static struct wildcard *concerned(const struct engine *e, const struct manager *manager, const struct wire_msg *update)
+{
+	struct wildcard *wild[WILDTAB_MAX_MATCHES];
+	size_t n;
+
+	if (update->h.type == WIRE_WILDCARD_UPDATE)
+		return wildtab_find(e->wild, manager, &update->wildcard, update->ranges, update->range_count,
+				    affinity_rank_of(update));
+	n = wildtab_match(e->wild, &update->fixed.key, 0, wild, WILDTAB_MAX_MATCHES);
+	for (size_t i = 0; i < n; i++)
+		if (wild[i]->a.manager == manager)
+			return wild[i];
+	return NULL;
+}
+
+/* The packet inside a denied update goes with it (FIX-8). */
+static void lose_enclosed(struct engine *e, const struct wire_msg *m)
+{
+	if (!wire_has(m, WIRE_SEG_IP_PACKET))
+		return;
+	engine_count(e, ENGINE_DROP_DENIED);
+	engine_show(e, ENGINE_DROP_DENIED, m->packet.data, m->packet.len, 0);
+}
+
 static void deny(struct engine *e, struct manager *manager, const struct wire_msg *update, enum wire_error_code code,
 		 const struct wire_list *types, uint64_t now_ms)
 {
+	struct wildcard *w = concerned(e, manager, update);
 	char name[WIRE_MAX_NAME + 1];
 
 	engine_count(e, ENGINE_DENIES);
-	if (wire_has(update, WIRE_SEG_IP_PACKET)) {
-		engine_count(e, ENGINE_DROP_DENIED);
-		engine_show(e, ENGINE_DROP_DENIED, update->packet.data, update->packet.len, 0);
-	}
+	manager->denied++;
+	if (w)
+		w->denies++;
+	lose_enclosed(e, update);
 	if (!deny_allowed(&manager->denies, now_ms))
 		return;
 	engine_tell(e, &(struct engine_news){ENGINE_NEWS_DENIED, manager, NULL, deny_text(code)});
@@ -114,21 +139,21 @@ void engine_undecodable(struct engine *e, const struct endpoint_peer *from, cons
 	struct manager *known;
 
 	engine_count(e, ENGINE_DENIES);
+	lose_enclosed(e, m);
 	HASH_FIND(hh, e->managers, &from->identity, sizeof(from->identity), known);
+	if (known)
+		known->denied++;
 	if (deny_allowed(known ? &known->denies : &e->undecodable, e->ticked_ms))
 		send_deny(e, from, m, WIRE_ERROR_UNSUPPORTED, unknown);
 }
 
-/* The types this update needs and the agent cannot do: listed ones, and required segments (MSG-3, ACT-8). */
+/* The listed types that the agent cannot do (ACT-8); of a required one that is unknown nothing comes here (MSG-3). */
 static bool find_unsupported(const struct wire_msg *m, struct wire_list *out)
 {
 	out->count = 0;
 	for (int i = 0; wire_has(m, WIRE_SEG_ACTION_LIST) && i < m->list.count; i++)
 		if (!memchr(supported, m->list.types[i], sizeof(supported)))
 			list_add(out, m->list.types[i]);
-	for (size_t i = 0; i < sizeof(unsupported); i++)
-		if (m->required & wire_bit(unsupported[i]))
-			list_add(out, unsupported[i]);
 	return out->count > 0;
 }
 
@@ -179,6 +204,7 @@ static struct wildcard *wildcard_new(const struct wire_msg *m, struct manager *m
 		w->match.src[i] &= ww->src_mask[i];
 		w->match.dst[i] &= ww->dst_mask[i];
 	}
+	w->made_ms = now_ms;
 	w->range_count = m->range_count;
 	memcpy(w->ranges, m->ranges, sizeof(w->ranges));
 	if (!resolve_advertise(w, m) ||
@@ -216,7 +242,8 @@ static bool same_interest(const struct wire_interest *x, const struct wire_inter
 static bool same_effect(const struct affinity *x, const struct affinity *y)
 {
 	if (x->flags != y->flags || x->backup != y->backup || !addr_equal(&x->forward, &y->forward) ||
-	    memcmp(&x->edit, &y->edit, sizeof(x->edit)) != 0 || x->interest_count != y->interest_count)
+	    memcmp(&x->edit, &y->edit, sizeof(x->edit)) != 0 || x->interest_count != y->interest_count ||
+	    !affinity_same_wires(x, y))
 		return false;
 	for (int i = 0; i < x->interest_count; i++)
 		if (!same_interest(&x->interest[i], &y->interest[i]))
@@ -254,8 +281,15 @@ static bool store_wildcard(struct engine *e, struct wildcard *w, struct wildcard
 		w->a.packets = old->a.packets;
 		w->a.bytes = old->a.bytes;
 		w->flows = old->flows;
+		w->denies = old->denies;
+		w->drops = old->drops;
+		w->timeouts = old->timeouts;
+		w->made_ms = old->made_ms;
+		w->lineage = old->lineage;
 		engine_wildcard_drop(e, old);
 	}
+	if (wildtab_count(e->wild) > e->marks.wildcards)
+		e->marks.wildcards = wildtab_count(e->wild);
 	e->generation++;
 	return true;
 }
@@ -288,7 +322,7 @@ static void wildcard_update(struct engine *e, struct manager *manager, const str
 		refresh_wildcard(old, w);
 		engine_count(e, ENGINE_WILDCARDS_REFRESHED);
 	} else if (!w || !store_wildcard(e, w, old)) {
-		engine_count(e, ENGINE_NO_ROOM);
+		engine_count(e, ENGINE_WILDCARD_NO_ROOM);
 		deny(e, manager, m, WIRE_ERROR_NO_ROOM, NULL, now_ms);
 		return;
 	} else {
@@ -317,6 +351,8 @@ static void store_fixed(struct engine *e, struct manager *manager, const struct 
 	*stored = fixtab_put(e->fixed, &m->fixed.key, a);
 	if (!*stored)
 		return;
+	if (fixtab_count(e->fixed) > e->marks.fixed)
+		e->marks.fixed = fixtab_count(e->fixed);
 	engine_count(e, old ? ENGINE_FIXED_UPDATED : ENGINE_FIXED_ADDED);
 	if (!old)
 		manager->fixed++;
@@ -379,6 +415,10 @@ static void pass_enclosed(struct engine *e, const struct wire_msg *m, struct aff
 
 	if (!enclosed(e, m, &p))
 		return;
+	if (p.embedded && memcmp(&p.flow, &m->fixed.key, sizeof(p.flow)) == 0)
+		packet_follow(&p);
+	if (packet_belongs(&p, &m->fixed.key))
+		p.key = m->fixed.key; /* a later fragment gets its ports */
 	if (memcmp(&p.key, &m->fixed.key, sizeof(p.key)) != 0) {
 		engine_lose(e, ENGINE_DROP_MISMATCH, &p);
 		return;
@@ -410,14 +450,14 @@ static void fixed_update(struct engine *e, struct manager *manager, const struct
 		return;
 	}
 	if (!affinity_init(&a, m, manager, wf->flags, &wf->forward, wf->ttl, wf->key.family, now_ms)) {
-		engine_count(e, ENGINE_NO_ROOM);
+		engine_count(e, ENGINE_FIXED_NO_ROOM);
 		deny(e, manager, m, WIRE_ERROR_NO_ROOM, NULL, now_ms);
 		return;
 	}
 	store_fixed(e, manager, m, &a, &stored);
 	if (wf->ttl && !stored) {
 		affinity_clear(&a);
-		engine_count(e, ENGINE_NO_ROOM);
+		engine_count(e, ENGINE_FIXED_NO_ROOM);
 		deny(e, manager, m, WIRE_ERROR_NO_ROOM, NULL, now_ms);
 		return;
 	}
@@ -432,6 +472,21 @@ static void fixed_update(struct engine *e, struct manager *manager, const struct
 
 /* ---- returned packets (figure 15, PREC-7, MSG-9) ---- */
 
+/* Whose key was an ICMP error punted under?  The cookie tells; without one it is taken as one that just came. */
+static void follow_returned(struct engine *e, const struct wire_msg *m, struct packet *p, uint64_t now_ms)
+{
+	struct packet own = *p, other = *p;
+	affinity_rank rank;
+
+	if (!p->embedded)
+		return;
+	packet_follow(&other);
+	if (read_cookie(e, m, &other, &rank, now_ms))
+		packet_follow(p);
+	else if (!read_cookie(e, m, &own, &rank, now_ms))
+		engine_follow(e, p);
+}
+
 static void returned_packet(struct engine *e, struct manager *manager, const struct wire_msg *m, uint64_t now_ms)
 {
 	struct passage way = {.kind = PASSAGE_RETURNED};
@@ -440,6 +495,8 @@ static void returned_packet(struct engine *e, struct manager *manager, const str
 
 	if (!enclosed(e, m, &p))
 		return;
+	engine_fragment_key(e, &p, now_ms);
+	follow_returned(e, m, &p, now_ms);
 	if (!read_cookie(e, m, &p, &way.resume, now_ms)) {
 		if (!e->conf.authenticated) {
 			engine_lose(e, ENGINE_DROP_COOKIE, &p);
@@ -462,7 +519,7 @@ void engine_message(struct engine *e, const struct endpoint_peer *from, const st
 	}
 	manager = engine_manager(e, from, m, now_ms);
 	if (!manager) {
-		engine_count(e, ENGINE_NO_ROOM);
+		engine_count(e, ENGINE_MANAGERS_NO_ROOM);
 		return;
 	}
 	switch (m->h.type) {

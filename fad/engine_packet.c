@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "fad/engine_priv.h"
+#include "fad/packet_error.h"
 #include "fad/segment.h"
 
 /* ---- composing ---- */
@@ -73,17 +74,20 @@ static struct plan_step take_rank(struct candidates *c, affinity_rank rank)
 	return s;
 }
 
-static void fold_edit(struct plan_edit *into, const struct plan_edit *e)
+/* Who dispatches leaves the destination address as it is; what earlier ranks made of it stays (FIX-2). */
+static void fold_edit(struct plan_edit *into, const struct plan_edit *e, bool last)
 {
-	if (e->set & PLAN_SRC)
+	uint8_t set = last ? e->set & (uint8_t)~PLAN_DST : e->set;
+
+	if (set & PLAN_SRC)
 		memcpy(into->src, e->src, 16);
-	if (e->set & PLAN_DST)
+	if (set & PLAN_DST)
 		memcpy(into->dst, e->dst, 16);
-	if (e->set & PLAN_SPORT)
+	if (set & PLAN_SPORT)
 		into->sport = e->sport;
-	if (e->set & PLAN_DPORT)
+	if (set & PLAN_DPORT)
 		into->dport = e->dport;
-	into->set |= e->set;
+	into->set |= set;
 }
 
 /*
@@ -102,13 +106,15 @@ bool engine_compose(const struct engine *e, const struct flow_key *k, bool guard
 	struct wildcard *wild[WILDTAB_MAX_MATCHES];
 	struct candidates c = {.answer = way->answer, .wild = wild, .all = guarded ? wild : NULL};
 	affinity_rank rank;
-	bool all = true;
+	uint32_t adjusts = 0;
+	bool all = true, last;
 
 	memset(plan, 0, sizeof(*plan));
 	plan->edit.family = k->family;
 	plan->guarded = guarded;
 	c.wild_left = c.all_count =
 		wildtab_match(e->wild, k, guarded ? CLASSIFIER_SHAPE_PROTECTED : 0, wild, WILDTAB_MAX_MATCHES);
+	plan->wild = c.wild_left > 0;
 	c.fixed = permitted(&c, fixed);
 	while (next_rank(&c, &rank)) {
 		struct plan_step s;
@@ -120,16 +126,21 @@ bool engine_compose(const struct engine *e, const struct flow_key *k, bool guard
 		s = take_rank(&c, rank);
 		plan->steps[plan->count++] = s;
 		plan->watched |= s.a->interest_count > 0;
-		fold_edit(&plan->edit, &s.a->edit);
-		if (affinity_ends_cascade(s.a) && !let_pass(way, &s)) {
+		plan->far |= s.a->adjust != NULL;
+		adjusts += s.a->adjust != NULL;
+		last = affinity_ends_cascade(s.a) && !let_pass(way, &s);
+		fold_edit(&plan->edit, &s.a->edit, last);
+		if (last) {
 			plan->drop = affinity_drops(s.a);
 			plan->next_hop = s.a->forward;
+			plan->tunnel = s.a->tunnel;
+			plan->far |= s.a->tunnel != NULL;
 			break;
 		}
 	}
 	plan->delta = plan_edit_delta(&plan->edit, k);
 	plan->generation = e->generation;
-	return all;
+	return all && adjusts <= PLAN_MAX_ADJUSTS;
 }
 
 /* ---- messages to managers ---- */
@@ -162,7 +173,6 @@ static void set_data(struct wire_msg *m, const struct affinity *a, const uint8_t
 static void set_identifier(struct wire_msg *m, const struct affinity *a, const struct flow_key *k, uint16_t reasons)
 {
 	m->identifier = (struct wire_identifier){.key = *k, .flags = a->flags, .reasons = reasons};
-	m->identifier.flags &= WIRE_FLAG_DISPATCH | WIRE_FLAG_INFORMATION;
 	wire_set(m, WIRE_SEG_IDENTIFIER, true);
 }
 
@@ -238,6 +248,15 @@ static struct held_flow *hold_get(struct engine *e, const struct flow_key *k, ui
 	return f ? f : hold_begin(e->hold, k, now_ms);
 }
 
+/* Whose answer this flow waits for. */
+static void asks(struct held_flow *f, const struct plan_step *s)
+{
+	if (!f)
+		return;
+	f->asked_manager = s->a->manager->peer.identity;
+	f->asked_under = s->wildcard ? s->wildcard->lineage : 0;
+}
+
 /* Keep all but the first packet of a punted super-packet, in order (MSG-11). */
 static void hold_rest(struct engine *e, struct held_flow *f, const struct packet *p, affinity_rank mark)
 {
@@ -285,6 +304,7 @@ static void punt(struct engine *e, const struct plan_step *s, const struct wire_
 	engine_show(e, ENGINE_PUNTS, blob.data, blob.len, p->ifindex);
 	if (s->wildcard)
 		s->wildcard->flows++;
+	asks(f, s);
 	hold_rest(e, f, p, mark);
 }
 
@@ -298,10 +318,12 @@ static void keep(struct engine *e, const struct plan_step *s, const struct wire_
 	const struct verdict bare = {.take = true, .hold = true};
 	struct held_flow *f = overdue ? NULL : hold_get(e, &p->key, now_ms);
 
-	if (f && hold_push(e->hold, f, p, s->a->rank))
+	if (f && hold_push(e->hold, f, p, s->a->rank)) {
 		engine_count(e, ENGINE_HELD);
-	else
+		asks(f, s);
+	} else {
 		punt(e, s, c, &bare, p, now_ms);
+	}
 }
 
 /*
@@ -334,14 +356,20 @@ static bool report(struct engine *e, const struct plan_step *s, const struct pac
 	return taken || keeper;
 }
 
-/* It was reported and held here.  True: it still is, or its manager has it, since no fixed affinity has come. */
+/*
+ * It was reported and held here.  True: it still is, or its manager has it, since no fixed affinity has come.  What a
+ * fixed one itself held goes on when another has come for it.
+ */
 static bool still_held(struct engine *e, const struct plan_step *s, const struct packet *p, uint16_t bits, bool overdue,
 		       uint64_t now_ms)
 {
-	for (int i = 0; s->wildcard && i < s->a->interest_count; i++) {
-		if (!engine_judge(&s->a->interest[i], bits).hold)
+	for (int i = 0; (s->wildcard || overdue) && i < s->a->interest_count; i++) {
+		const struct wire_interest *c = &s->a->interest[i];
+
+		/* Nobody remembers whether it was the first data. */
+		if (!engine_judge(c, bits).hold && !engine_judge(c, bits & (uint16_t)~WIRE_INTEREST_FIRST_DATA).hold)
 			continue;
-		keep(e, s, &s->a->interest[i], p, overdue, now_ms);
+		keep(e, s, c, p, overdue, now_ms);
 		return true;
 	}
 	return false;
@@ -393,51 +421,75 @@ static uint8_t hop_limit(const struct packet *p)
 	return p->data[p->key.family == 4 ? 8 : 7];
 }
 
+bool engine_forward(struct engine *e, const struct packet *p, const struct addr *next_hop)
+{
+	if (!e->out->forward(e->ctx, p, next_hop)) {
+		engine_lose(e, ENGINE_DROP_FORWARD, p);
+		return false;
+	}
+	engine_count(e, ENGINE_FORWARDED);
+	e->counters[ENGINE_FORWARDED_BYTES] += p->len;
+	return true;
+}
+
 static void send_on(struct engine *e, const struct flow_plan *plan, struct packet *p)
 {
 	const struct addr *next_hop = addr_is_zero(&plan->next_hop) ? NULL : &plan->next_hop;
-	struct plan_target target = {
-		.data = p->data,
-		.len = p->len,
-		.l4 = p->l4,
-		.proto = p->key.proto,
-		/* Else it is the sum of something carried inside, which no edit concerns. */
-		.partial = p->offload.partial && p->offload.csum_start == p->l4,
-	};
+	struct plan_target target = engine_target(p);
 
 	if (plan->drop) {
+		if (plan->steps[plan->count - 1].wildcard)
+			plan->steps[plan->count - 1].wildcard->drops++;
 		engine_lose(e, ENGINE_DROP_AFFINITY, p);
 		return;
 	}
 	/* One whose way ends here: the kernel's error must show it as its sender knows it (FA-7). */
-	if (hop_limit(p) <= 1)
-		next_hop = NULL;
-	else
-		plan_apply(&plan->edit, &plan->delta, &target);
-	if (!e->out->forward(e->ctx, p, next_hop)) {
-		engine_lose(e, ENGINE_DROP_FORWARD, p);
+	if (hop_limit(p) <= 1) {
+		engine_forward(e, p, NULL);
 		return;
 	}
-	engine_count(e, ENGINE_FORWARDED);
-	e->counters[ENGINE_FORWARDED_BYTES] += p->len;
+	if (!engine_fits(e, plan, p))
+		return;
+	if (__builtin_expect(plan->far, 0)) {
+		engine_send_far(e, plan, p);
+		return;
+	}
+	if (p->follows)
+		packet_error_edit(p, &plan->edit, NULL, 0);
+	else
+		plan_apply(&plan->edit, &plan->delta, &target);
+	engine_forward(e, p, next_hop);
 }
 
-/* The bits this packet sets for one affinity.  First data: kept a flow and affinity (ACT-6). */
-static uint16_t bits_for(const struct plan_step *s, struct flow *f, uint16_t all)
+bool engine_data_seen(const struct engine *e, const struct plan_step *s, const struct flow_key *k)
 {
-	bool *seen = !s->wildcard ? &s->a->data_seen : f ? &f->data_seen : NULL;
-	uint16_t bits = all;
+	return s->wildcard ? firsttab_seen(e->first, k, s->wildcard->lineage) : s->a->data_seen;
+}
 
-	if (seen && *seen)
-		bits &= (uint16_t)~WIRE_INTEREST_FIRST_DATA;
-	if (seen)
-		*seen |= (all & WIRE_INTEREST_DATA) != 0;
-	return bits;
+/* The bits this packet sets for one affinity.  First data: kept a flow and affinity that asks for it (ACT-6). */
+static uint16_t bits_for(struct engine *e, const struct plan_step *s, const struct flow_key *k, uint16_t all)
+{
+	uint16_t asked = 0;
+
+	for (int i = 0; i < s->a->interest_count; i++) {
+		const struct wire_interest *c = &s->a->interest[i];
+
+		asked |= c->interest | c->data | c->copy | c->hold;
+	}
+	if (!(all & asked & WIRE_INTEREST_FIRST_DATA))
+		return all;
+	if (engine_data_seen(e, s, k))
+		return all & (uint16_t)~WIRE_INTEREST_FIRST_DATA;
+	if (s->wildcard)
+		firsttab_note(e->first, k, s->wildcard->lineage);
+	else
+		s->a->data_seen = true;
+	return all;
 }
 
 /* Let every step after the resume point see the packet.  True: it is gone. */
 static bool report_all(struct engine *e, const struct flow_plan *plan, const struct passage *way, struct packet *p,
-		       struct flow *f, uint64_t now_ms)
+		       uint64_t now_ms)
 {
 	uint16_t all = packet_interest(p, true);
 	bool waited = way->kind == PASSAGE_WAITED || way->kind == PASSAGE_OVERDUE;
@@ -445,13 +497,18 @@ static bool report_all(struct engine *e, const struct flow_plan *plan, const str
 	for (int i = 0; i < plan->count; i++) {
 		const struct plan_step *s = &plan->steps[i];
 
-		if (!s->a->interest_count || s->a == way->answer)
+		uint16_t bits;
+
+		if (!s->a->interest_count)
+			continue;
+		bits = bits_for(e, s, &p->key, all);
+		if (s->a == way->answer)
 			continue;
 		if (waited && s->a->rank == way->resume) {
 			if (still_held(e, s, p, all, way->kind == PASSAGE_OVERDUE, now_ms))
 				return true;
 		} else if (affinity_rank_after(s->a->rank, way->resume)) {
-			if (report(e, s, p, bits_for(s, f, all), now_ms))
+			if (report(e, s, p, bits, now_ms))
 				return true;
 		}
 	}
@@ -461,14 +518,21 @@ static bool report_all(struct engine *e, const struct flow_plan *plan, const str
 /* The classifier's masks are coarser than ranges, and a wildcard may just have expired. */
 static void unmatched(struct engine *e, struct packet *p, const struct passage *way)
 {
-	/* What a manager sent back it wants forwarded, whatever has gone in between (figure 15). */
-	if (way->kind != PASSAGE_RETURNED && engine_advertised(e, &p->key)) {
+	/* What a manager sent back it wants forwarded, whatever has gone in between (figure 15); what is protected is
+	 * the kernel's (FA-8). */
+	bool droppable = way->kind != PASSAGE_RETURNED && !p->guarded;
+
+	if (droppable && engine_advertised(e, &p->key)) {
 		engine_lose(e, ENGINE_DROP_ADVERTISED, p);
 		return;
 	}
 	/* It was to be translated, nobody knows how: never untranslated (FA-9). */
 	if (way->held) {
 		engine_lose(e, ENGINE_DROP_HOLD_ORPHANED, p);
+		return;
+	}
+	if (droppable && e->out->refuses && e->out->refuses(e->ctx, p->ifindex)) {
+		engine_lose(e, ENGINE_DROP_UNMATCHED, p);
 		return;
 	}
 	engine_count(e, ENGINE_UNMATCHED);
@@ -482,14 +546,16 @@ void engine_pass(struct engine *e, struct packet *p, const struct passage *way, 
 	struct flow_plan local, *plan = f && way->kind != PASSAGE_RETURNED ? &f->plan : &local;
 
 	engine_count(e, f ? ENGINE_FIXED_HITS : ENGINE_FIXED_MISSES);
-	if ((plan == &local || plan->generation != e->generation || plan->guarded != p->guarded) &&
-	    !engine_compose(e, &p->key, p->guarded, f ? f->fixed : NULL, way, plan))
-		engine_count(e, ENGINE_RANKS_IGNORED);
+	if (plan == &local || plan->generation != e->generation || plan->guarded != p->guarded) {
+		if (!engine_compose(e, &p->key, p->guarded, f ? f->fixed : NULL, way, plan))
+			engine_count(e, ENGINE_RANKS_IGNORED);
+		engine_count(e, plan->wild ? ENGINE_WILDCARD_HITS : ENGINE_WILDCARD_MISSES);
+	}
 	if (!plan->count) {
 		unmatched(e, p, way);
 		return;
 	}
-	if (plan->watched && report_all(e, plan, way, p, f, now_ms))
+	if (plan->watched && report_all(e, plan, way, p, now_ms))
 		return;
 	account(e, plan, p, now_ms);
 	send_on(e, plan, p);
@@ -509,10 +575,21 @@ static void arrive(struct engine *e, struct packet *p, const struct passage *way
 void engine_packet(struct engine *e, struct packet *p, uint64_t now_ms)
 {
 	const struct passage fresh = {.kind = PASSAGE_FRESH, .resume = AFFINITY_RANK_BEFORE_ALL};
+	struct held_packet *followers;
 
 	engine_count(e, ENGINE_PACKETS);
 	e->counters[ENGINE_BYTES] += p->len;
+	if (engine_fragment(e, p, &followers, now_ms))
+		return;
+	engine_follow(e, p);
 	arrive(e, p, &fresh, now_ms);
+	while (followers) {
+		struct held_packet *next = followers->next;
+
+		arrive(e, &followers->p, &fresh, now_ms);
+		free(followers);
+		followers = next;
+	}
 }
 
 void engine_untimely(struct engine *e, const struct packet *p)
@@ -571,7 +648,26 @@ void engine_resume_held(struct engine *e, struct held_packet *list, uint64_t now
 	rerun(e, list, 0, now_ms);
 }
 
-static void give_up(struct engine *e, struct held_flow *f)
+/* The wildcard under which the flow's packet was sent, if it is still there; every time-out is somebody's. */
+static struct wildcard *count_timeout(struct engine *e, const struct held_flow *f)
+{
+	struct wildcard *wild[WILDTAB_MAX_MATCHES];
+	size_t n = f->asked_under ? wildtab_match(e->wild, &f->key, 0, wild, WILDTAB_MAX_MATCHES) : 0;
+	struct manager *m;
+
+	engine_count(e, ENGINE_TIMEOUTS);
+	HASH_FIND(hh, e->managers, &f->asked_manager, sizeof(f->asked_manager), m);
+	if (m)
+		m->timeouts++;
+	for (size_t i = 0; i < n; i++)
+		if (wild[i]->lineage == f->asked_under) {
+			wild[i]->timeouts++;
+			return wild[i];
+		}
+	return NULL;
+}
+
+static void give_up(struct engine *e, struct held_flow *f, struct wildcard *asked_under)
 {
 	struct held_packet *list = hold_release(e->hold, f);
 
@@ -579,6 +675,8 @@ static void give_up(struct engine *e, struct held_flow *f)
 		struct held_packet *next = list->next;
 
 		engine_lose(e, ENGINE_DROP_HOLD_TIMEOUT, &list->p);
+		if (asked_under)
+			asked_under->drops++;
 		free(list);
 		list = next;
 	}
@@ -590,9 +688,10 @@ void engine_hold_timeouts(struct engine *e, uint64_t now_ms)
 
 	while ((f = hold_oldest(e->hold)) && now_ms - f->since_ms >= ENGINE_PUNT_TIMEOUT_MS) {
 		uint32_t tries = f->tries;
+		struct wildcard *asked_under = count_timeout(e, f);
 
 		if (tries >= ENGINE_PUNT_TRIES)
-			give_up(e, f);
+			give_up(e, f, asked_under);
 		else
 			rerun(e, hold_release(e->hold, f), tries, now_ms);
 	}

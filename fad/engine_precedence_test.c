@@ -417,8 +417,107 @@ START_TEST(test_PREC_4_update_that_changes_the_backup_alone_takes_effect)
 }
 END_TEST
 
+/* ---- very many live flows ---- */
+
+#define MANY 100000u
+
+static struct flow_key one_of_many(unsigned i)
+{
+	struct flow_key k = bed_client((uint16_t)(1 + i % 50000));
+
+	k.src[3] = (uint8_t)(1 + i / 50000);
+	return k;
+}
+
+/* Manager 2 has balanced all of them; its own wildcard would ask it again. */
+static struct bed *many_flows(void)
+{
+	struct engine_conf conf = bed_conf();
+	struct wire_msg service = at(100, true);
+	struct bed *b;
+
+	conf.max_fixed = 2 * MANY;
+	conf.hold.flows = MANY;
+	conf.hold.bytes = 64u << 20;
+	b = bed_new_with(&conf);
+	bed_message(b, 2, &service);
+	for (unsigned i = 0; i < MANY; i++) {
+		struct flow_key k = one_of_many(i);
+		struct wire_msg m = bed_fixed(&k, 3600);
+
+		bed_precedence(&m, 100);
+		bed_nat(&m, WIRE_NAT_DST, "10.0.20.11", 0);
+		bed_message(b, 2, &m);
+		bed_packet(b, &k, ACK, 0);
+		bed_clear(b);
+	}
+	ck_counter(b, FORWARDED, MANY);
+	ck_counter(b, PUNTS, 0);
+	return b;
+}
+
+START_TEST(test_PREC_10_PREC_5_filter_drops_a_hundred_thousand_live_flows_at_once)
+{
+	struct bed *b = many_flows();
+	struct wire_msg filter = at(10, false);
+
+	bed_dispatch(&filter, NULL);
+	bed_message(b, 1, &filter);
+	for (unsigned i = 0; i < MANY; i++) {
+		struct flow_key k = one_of_many(i);
+
+		bed_packet(b, &k, ACK, 0);
+	}
+	ck_assert_uint_eq(b->sent_count, 0);
+	ck_assert_uint_eq(b->forwarded_count, 0);
+	ck_counter(b, DROP_AFFINITY, MANY);
+	filter.wildcard.ttl = 0;
+	bed_message(b, 1, &filter);
+	for (unsigned i = 0; i < MANY; i++) {
+		struct flow_key k = one_of_many(i);
+
+		bed_packet(b, &k, ACK, 0);
+		bed_went_to(bed_last_forwarded(b), "10.0.20.11", 80);
+		ck_assert_uint_eq(b->sent_count, 0);
+		bed_clear(b);
+	}
+	ck_counter(b, FORWARDED, 2 * MANY);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_PREC_10_PREC_5_filter_that_asks_asks_once_a_flow_and_nobody_else)
+{
+	struct bed *b = many_flows();
+	struct wire_msg filter = at(10, true);
+
+	bed_message(b, 1, &filter);
+	for (unsigned i = 0; i < MANY; i++) {
+		struct flow_key k = one_of_many(i);
+		struct wire_msg m;
+
+		bed_packet(b, &k, ACK, 0);
+		ck_assert_uint_eq(b->sent_count, 1);
+		ck_assert_uint_eq(b->sent[0].to.identity, 1);
+		bed_packet(b, &k, ACK, 1); /* waits for that answer */
+		ck_assert_uint_eq(b->sent_count, 1);
+		if (i % 2) { /* the others are asked about and not answered yet */
+			m = answer_at(10, &b->sent[0], 3600);
+			bed_message(b, 1, &m);
+			ck_assert_uint_eq(b->sent_count, 1);
+			ck_assert_uint_eq(b->forwarded_count, 2);
+			bed_went_to(bed_last_forwarded(b), "10.0.20.11", 80);
+		}
+		bed_clear(b);
+	}
+	ck_counter(b, PUNTS, MANY);
+	bed_free(b);
+}
+END_TEST
+
 static void add(TCase *t)
 {
+	tcase_set_timeout(t, 180); /* the last two; with sanitizers they take seconds */
 	tcase_add_test(t, test_PREC_1_best_first_in_either_search_order);
 	tcase_add_test(t, test_PREC_9_absent_precedence_is_the_worst);
 	tcase_add_test(t, test_PREC_2_PREC_5_managers_cascade_without_knowing_of_each_other);
@@ -436,6 +535,8 @@ static void add(TCase *t)
 	tcase_add_test(t, test_PREC_8_more_precedences_than_a_plan_has_steps_are_counted);
 	tcase_add_test(t, test_PREC_7_answer_without_cookie_skips_nobody_after_its_own_precedence);
 	tcase_add_test(t, test_PREC_4_update_that_changes_the_backup_alone_takes_effect);
+	tcase_add_test(t, test_PREC_10_PREC_5_filter_drops_a_hundred_thousand_live_flows_at_once);
+	tcase_add_test(t, test_PREC_10_PREC_5_filter_that_asks_asks_once_a_flow_and_nobody_else);
 }
 
 int main(void)

@@ -1,18 +1,29 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The engine's inside, shared by its files only: engine.c (life, time,
- * listings), engine_packet.c (packets), engine_message.c (messages).
+ * listings), engine_packet.c (packets), engine_send.c (those that are adjusted or wrapped), engine_message.c
+ * (messages).
  */
 #ifndef TURNOUT_FAD_ENGINE_PRIV_H
 #define TURNOUT_FAD_ENGINE_PRIV_H
 
 #include "fad/engine.h"
+#include "fad/firsttab.h"
 
 #define ENGINE_MAX_MANAGERS      1024
 #define ENGINE_MAX_FORWARD_STATS 65536
+#define ENGINE_FIRST_DATA_FLOWS  65536
 #define ENGINE_PUNT_TIMEOUT_MS   250
 #define ENGINE_PUNT_TRIES        3
 #define ENGINE_COOKIE_LIFE_MS    10000
+#define ENGINE_ERROR_PLACES      4096
+
+/* ICMP errors made in this second, in all and by a hash of whom they go to. */
+struct error_limit {
+	uint64_t window_ms;
+	uint32_t sent;
+	uint8_t places[ENGINE_ERROR_PLACES];
+};
 
 struct engine {
 	struct engine_conf conf;
@@ -22,6 +33,8 @@ struct engine {
 	struct wildtab *wild;
 	struct fixtab *fixed;
 	struct hold *hold;
+	struct firsttab *first;
+	struct fragtab *fragments;
 	struct manager *managers;
 	struct advert *adverts;
 	uint64_t adverts_version;
@@ -31,9 +44,13 @@ struct engine {
 	uint64_t next_sweep_ms;
 	uint64_t ticked_ms;            /* when time was last told */
 	struct deny_limit undecodable; /* denies to managers not known yet */
+	struct error_limit errors;
 	uint64_t counters[ENGINE_COUNTER_COUNT];
+	struct engine_marks marks;
 	uint8_t scratch[65536];  /* one segment on its way into a message */
 	uint8_t returned[65536]; /* a packet that came back in a message */
+	uint8_t piece[65536];    /* a piece of a packet on its way out, perhaps wrapped */
+	uint16_t wrapped;        /* outer IPv4 identification */
 };
 
 static inline void engine_count(struct engine *e, enum engine_counter c)
@@ -90,13 +107,18 @@ struct verdict {
 	uint16_t reasons;
 };
 
+/* Has this agent seen data of this flow and affinity, since that asked for the first?  (ACT-6) */
+bool engine_data_seen(const struct engine *e, const struct plan_step *s, const struct flow_key *k);
+
 static inline struct verdict engine_judge(const struct wire_interest *c, uint16_t bits)
 {
-	uint16_t copy = bits & c->copy;
+	/* Who gets the packet itself needs no copy: two answers would make two packets of it. */
+	bool take = (bits & c->data & ~c->copy) != 0;
+	uint16_t copy = take ? 0 : bits & c->copy;
 
 	return (struct verdict){
 		.notice = (bits & c->interest) != 0,
-		.take = (bits & c->data & ~copy) != 0,
+		.take = take,
 		.copy = copy != 0,
 		.hold = (copy & c->hold) != 0,
 		.reasons = bits & c->interest,
@@ -120,6 +142,46 @@ struct held_packet *engine_take_held(struct engine *e, const struct flow_key *k)
 void engine_resume_held(struct engine *e, struct held_packet *list, uint64_t now_ms);
 /* Time is up for the oldest holds. */
 void engine_hold_timeouts(struct engine *e, uint64_t now_ms);
+/* Let go and count, or lose. */
+bool engine_forward(struct engine *e, const struct packet *p, const struct addr *next_hop);
+
+/* What edits need to know of a packet. */
+static inline struct plan_target engine_target(const struct packet *p)
+{
+	return (struct plan_target){
+		.data = p->data,
+		.len = p->len,
+		.l4 = p->l4,
+		.proto = p->key.proto,
+		/* Else it is the sum of something carried inside, which no edit concerns. */
+		.partial = p->offload.partial && p->offload.csum_start == p->l4,
+	};
+}
+
+/* engine_send.c: edit and let go a packet whose plan is `far`. */
+void engine_send_far(struct engine *e, const struct flow_plan *plan, struct packet *p);
+/* The adjusts of a plan that count, best rank first. */
+uint32_t engine_adjusts(const struct flow_plan *plan, struct plan_adjust out[PLAN_MAX_ADJUSTS]);
+
+/* engine_fragment.c */
+extern const struct fragtab_limits engine_fragment_limits;
+/*
+ * Give a fragment its flow's key.  True: it waits for its datagram's first one, or is gone.  *followers: those that
+ * waited for this one, keys filled in; they come right after it.
+ */
+bool engine_fragment(struct engine *e, struct packet *p, struct held_packet **followers, uint64_t now_ms);
+/* Likewise if it is known, without waiting. */
+void engine_fragment_key(const struct engine *e, struct packet *p, uint64_t now_ms);
+/* Time is up for the oldest. */
+void engine_fragment_timeouts(struct engine *e, uint64_t now_ms);
+
+/* engine_error.c */
+/* Has anything to do with this key: an affinity, or a hold. */
+bool engine_knows(const struct engine *e, const struct flow_key *k);
+/* An ICMP error about a flow that is known goes that flow's way (KEY-4). */
+void engine_follow(const struct engine *e, struct packet *p);
+/* Does the way out of this plan carry it?  If not it is gone, and its sender told where that is possible (FA-7). */
+bool engine_fits(struct engine *e, const struct flow_plan *plan, const struct packet *p);
 
 /* engine.c */
 struct manager *engine_manager(struct engine *e, const struct endpoint_peer *from, const struct wire_msg *m,

@@ -60,7 +60,7 @@ static void assign_parts(struct engine_trace *t, const struct flow_plan *plan, b
 		else if (m->a->rank <= last)
 			m->part = TRACE_SHADOWED;
 		else
-			m->part = all ? TRACE_BEYOND : TRACE_LEFT_OUT;
+			m->part = all || plan->count < PLAN_MAX_STEPS ? TRACE_BEYOND : TRACE_LEFT_OUT;
 	}
 }
 
@@ -76,19 +76,18 @@ static void stop_at(struct engine_trace *t, const struct affinity *a)
 	}
 }
 
-static uint16_t bits_for(const struct plan_step *s, const struct flow *f, uint16_t all)
+static uint16_t bits_for(const struct engine *e, const struct plan_step *s, const struct flow_key *k, uint16_t all)
 {
-	bool seen = !s->wildcard ? s->a->data_seen : f && f->data_seen;
-
-	return seen ? all & (uint16_t)~WIRE_INTEREST_FIRST_DATA : all;
+	return engine_data_seen(e, s, k) ? all & (uint16_t)~WIRE_INTEREST_FIRST_DATA : all;
 }
 
 /* Does somebody take the packet, or keep it waiting? */
-static bool taken(struct engine_trace *t, const struct flow_plan *plan, const struct flow *f, uint16_t all)
+static bool taken(struct engine_trace *t, const struct engine *e, const struct flow_plan *plan,
+		  const struct flow_key *k, uint16_t all)
 {
 	for (int i = 0; i < plan->count; i++) {
 		const struct plan_step *s = &plan->steps[i];
-		uint16_t bits = bits_for(s, f, all);
+		uint16_t bits = bits_for(e, s, k, all);
 		bool take = false, hold = false;
 
 		for (int c = 0; c < s->a->interest_count; c++) {
@@ -126,6 +125,7 @@ void engine_trace(const struct engine *e, const struct flow_key *k, bool guarded
 {
 	const struct packet p = {.key = *k, .tcp_flags = tcp_flags, .len = data};
 	const struct flow *f = fixtab_flow(e->fixed, k);
+	struct plan_adjust adjusts[PLAN_MAX_ADJUSTS];
 	struct flow_plan plan;
 	bool all;
 
@@ -138,7 +138,7 @@ void engine_trace(const struct engine *e, const struct flow_key *k, bool guarded
 	if (t->held) {
 		/* Whom it waits for is who would be asked. */
 		if (plan.watched)
-			(void)taken(t, &plan, f, packet_interest(&p, true));
+			(void)taken(t, e, &plan, k, packet_interest(&p, true));
 		t->outcome = TRACE_HELD;
 		return;
 	}
@@ -146,7 +146,7 @@ void engine_trace(const struct engine *e, const struct flow_key *k, bool guarded
 		t->outcome = engine_advertised(e, k) ? TRACE_ADVERTISED : TRACE_UNMATCHED;
 		return;
 	}
-	if (plan.watched && taken(t, &plan, f, packet_interest(&p, true)))
+	if (plan.watched && taken(t, e, &plan, k, packet_interest(&p, true)))
 		return;
 	if (plan.drop) {
 		t->outcome = TRACE_DROPPED;
@@ -156,6 +156,8 @@ void engine_trace(const struct engine *e, const struct flow_key *k, bool guarded
 	t->outcome = TRACE_FORWARDED;
 	t->after = edited(k, &plan.edit);
 	t->next_hop = plan.next_hop;
+	t->tunnel = plan.tunnel;
+	t->renumbered = engine_adjusts(&plan, adjusts) > 0;
 }
 
 void engine_flow_plan(const struct engine *e, const struct flow *f, struct flow_plan *plan)

@@ -43,10 +43,12 @@ struct engine_trace {
 	struct trace_match matches[ENGINE_TRACE_MAX]; /* in the order in which they are consulted */
 	size_t count;
 	enum trace_outcome outcome;
-	const struct affinity *decider; /* punted, copied, held, dropped: by this one; else NULL */
-	const struct held_flow *held;   /* TRACE_HELD */
-	struct flow_key after;          /* the packet with all edits */
-	struct addr next_hop;           /* family 0: by destination */
+	const struct affinity *decider;   /* punted, copied, held, dropped: by this one; else NULL */
+	const struct held_flow *held;     /* TRACE_HELD */
+	struct flow_key after;            /* the packet with all edits */
+	struct addr next_hop;             /* family 0: by destination */
+	const struct wire_tunnel *tunnel; /* into which it goes, to next_hop's server; NULL: none */
+	bool renumbered;                  /* its sequence numbers are adjusted */
 };
 
 /*

@@ -148,7 +148,7 @@ START_TEST(test_WILD_4_ACT_8_denied_replacement_leaves_the_old_one)
 	const struct wire_msg *d;
 
 	bed_message(b, 1, &m);
-	m.list = (struct wire_list){3, {WIRE_SEG_NAT, WIRE_SEG_SEQ_ADJUST, WIRE_SEG_TUNNEL}};
+	m.list = (struct wire_list){3, {WIRE_SEG_NAT, 140, 141}};
 	wire_set(&m, WIRE_SEG_ACTION_LIST, true);
 	m.sm_data = (struct wire_blob){(const uint8_t *)"mine", 4};
 	wire_set(&m, WIRE_SEG_SM_DATA, false);
@@ -158,8 +158,8 @@ START_TEST(test_WILD_4_ACT_8_denied_replacement_leaves_the_old_one)
 	d = &bed_last_sent(b)->m;
 	ck_assert_int_eq(d->h.type, WIRE_DENY);
 	ck_assert_uint_eq(d->list.count, 2); /* exactly those that are not supported */
-	ck_assert_uint_eq(d->list.types[0], WIRE_SEG_SEQ_ADJUST);
-	ck_assert_uint_eq(d->list.types[1], WIRE_SEG_TUNNEL);
+	ck_assert_uint_eq(d->list.types[0], 140);
+	ck_assert_uint_eq(d->list.types[1], 141);
 	ck_assert_uint_eq(d->error.code, WIRE_ERROR_UNSUPPORTED);
 	ck_assert_mem_eq(d->sm_data.data, "mine", 4);
 	ck_assert_str_eq(d->identity.name, "lb");
@@ -198,22 +198,26 @@ START_TEST(test_WILD_5_decides_without_the_manager)
 }
 END_TEST
 
-START_TEST(test_MSG_3_required_segment_not_supported_is_denied_others_are_skipped)
+START_TEST(test_ACT_8_MSG_3_all_that_the_hello_lists_may_be_asked_for)
 {
 	struct bed *b = bed_new();
 	struct wire_msg m = bed_service();
 
-	m.tunnel = (struct wire_tunnel){.kind = WIRE_TUNNEL_IP, .remote = bed_addr("10.0.20.11")};
-	wire_set(&m, WIRE_SEG_TUNNEL, false);
-	bed_message(b, 1, &m);
-	ck_assert_uint_eq(asks(b, 1), 1);
+	engine_supported(&m.list);
+	ck_assert_uint_eq(m.list.count, 6);
+	wire_set(&m, WIRE_SEG_ACTION_LIST, true);
+	bed_dispatch(&m, "10.1.0.11");
+	m.tunnel = (struct wire_tunnel){.kind = WIRE_TUNNEL_IP, .remote = bed_addr("10.1.0.11")};
 	wire_set(&m, WIRE_SEG_TUNNEL, true);
-	m.wildcard.dport = 81;
+	wire_set(&m, WIRE_SEG_SEQ_ADJUST, true);
+	bed_message(b, 1, &m);
+	ck_assert_uint_eq(wildtab_count(engine_wildcards(b->e)), 1);
+	ck_assert_uint_eq(b->sent_count, 0);
+	m.list.types[m.list.count++] = WIRE_SEG_TUNNEL + 10;
 	bed_message(b, 1, &m);
 	ck_assert_int_eq(bed_last_sent(b)->m.h.type, WIRE_DENY);
 	ck_assert_uint_eq(bed_last_sent(b)->m.list.count, 1);
-	ck_assert_uint_eq(bed_last_sent(b)->m.list.types[0], WIRE_SEG_TUNNEL);
-	ck_assert_uint_eq(wildtab_count(engine_wildcards(b->e)), 1);
+	ck_assert_uint_eq(bed_last_sent(b)->m.list.types[0], WIRE_SEG_TUNNEL + 10);
 	bed_free(b);
 }
 END_TEST
@@ -246,12 +250,29 @@ START_TEST(test_MSG_3_MSG_14_undecodable_is_denied_at_a_limited_rate)
 }
 END_TEST
 
+START_TEST(test_FIX_8_MSG_3_packet_in_an_undecodable_update_is_dropped_by_name)
+{
+	struct bed *b = bed_new();
+	struct endpoint_peer from = bed_manager(9);
+	const struct wire_list unknown = {1, {77}};
+	struct flow_key k = bed_client(1);
+	struct wire_msg m = bed_fixed(&k, 60);
+	size_t len = bed_write(b->packet, &k, SYN, 0);
+
+	m.packet = (struct wire_blob){b->packet, (uint16_t)len};
+	wire_set(&m, WIRE_SEG_IP_PACKET, true);
+	engine_undecodable(b->e, &from, &m, &unknown);
+	ck_counter(b, DROP_DENIED, 1);
+	bed_free(b);
+}
+END_TEST
+
 START_TEST(test_MSG_14_denies_are_limited_for_each_manager)
 {
 	struct bed *b = bed_new();
 	struct wire_msg m = bed_service();
 
-	m.list = (struct wire_list){1, {WIRE_SEG_TUNNEL}};
+	m.list = (struct wire_list){1, {140}};
 	wire_set(&m, WIRE_SEG_ACTION_LIST, true);
 	for (int i = 0; i < 200; i++)
 		bed_message(b, 1, &m);
@@ -277,13 +298,13 @@ START_TEST(test_full_table_denies_new_ones_and_lets_old_ones_be_replaced)
 		m = bed_wildcard(VIP, port);
 		bed_message(b, 1, &m);
 	}
-	ck_counter(b, NO_ROOM, 1);
+	ck_counter(b, WILDCARD_NO_ROOM, 1);
 	ck_assert_uint_eq(bed_last_sent(b)->m.error.code, WIRE_ERROR_NO_ROOM);
 	ck_assert_uint_eq(wildtab_count(engine_wildcards(b->e)), 3);
 	m = bed_wildcard(VIP, 2);
 	bed_nat(&m, WIRE_NAT_DPORT, NULL, 22);
 	bed_message(b, 1, &m);
-	ck_counter(b, NO_ROOM, 1);
+	ck_counter(b, WILDCARD_NO_ROOM, 1);
 	ck_assert_uint_eq(wildtab_count(engine_wildcards(b->e)), 3);
 	bed_free(b);
 }
@@ -534,8 +555,9 @@ static void add(TCase *t)
 	tcase_add_test(t, test_WILD_4_ttl_zero_deletes);
 	tcase_add_test(t, test_WILD_4_ACT_8_denied_replacement_leaves_the_old_one);
 	tcase_add_test(t, test_WILD_5_decides_without_the_manager);
-	tcase_add_test(t, test_MSG_3_required_segment_not_supported_is_denied_others_are_skipped);
+	tcase_add_test(t, test_ACT_8_MSG_3_all_that_the_hello_lists_may_be_asked_for);
 	tcase_add_test(t, test_MSG_3_MSG_14_undecodable_is_denied_at_a_limited_rate);
+	tcase_add_test(t, test_FIX_8_MSG_3_packet_in_an_undecodable_update_is_dropped_by_name);
 	tcase_add_test(t, test_MSG_14_denies_are_limited_for_each_manager);
 	tcase_add_test(t, test_full_table_denies_new_ones_and_lets_old_ones_be_replaced);
 	tcase_add_test(t, test_FA_8_protected_flag_needs_the_operator);

@@ -139,16 +139,13 @@ static void flow_put(struct fixtab *t, struct flow *f)
 /* Same place, new content; what was counted stays. */
 static struct fixed *replace(struct fixtab *t, struct fixed *x, const struct affinity *a)
 {
-	uint64_t packets = x->a.packets, bytes = x->a.bytes;
-	bool data_seen = x->a.data_seen;
+	struct affinity older = x->a;
 
 	DL_DELETE(t->buckets[x->bucket], x);
 	unlink_from_flow(x->flow, x); /* its backup precedence may have changed */
-	affinity_clear(&x->a);
 	x->a = *a;
-	x->a.packets += packets;
-	x->a.bytes += bytes;
-	x->a.data_seen |= data_seen;
+	affinity_inherit(&x->a, &older);
+	affinity_clear(&older);
 	link_in_flow(x->flow, x);
 	bucket_in(t, x);
 	x->flow->plan.generation = 0;

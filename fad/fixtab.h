@@ -34,8 +34,11 @@ struct flow_plan {
 	struct plan_delta delta;
 	struct addr next_hop; /* family 0: by destination address */
 	bool drop;            /* FIX-3 */
+	bool wild;            /* a wildcard matches, whether it acts or not */
 	bool watched;         /* a step has interest criteria */
-	bool guarded;         /* composed for what FA-8 protects */
+	bool far;             /* what engine_send_far() does: a step adjusts sequence numbers, or there is a tunnel */
+	const struct wire_tunnel *tunnel; /* of the last step; NULL: none */
+	bool guarded;                     /* composed for what FA-8 protects */
 };
 
 struct fixed {
@@ -51,7 +54,6 @@ struct flow {
 	struct fixed *fixed;
 	struct flow_plan plan;
 	uint64_t made_ms; /* its first affinity came */
-	bool data_seen;   /* a packet with data passed: "first data" for the wildcards of the plan (ACT-6) */
 	UT_hash_handle hh;
 };
 

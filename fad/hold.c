@@ -18,6 +18,8 @@ struct hold {
 	struct held_flow *flows; /* hash */
 	struct held_flow *queue; /* by time of the latest punt */
 	uint64_t bytes;
+	size_t most_flows;
+	uint64_t most_bytes;
 };
 
 struct hold *hold_new(const struct hold_limits *limits, const uint64_t hash_key[2])
@@ -79,6 +81,8 @@ struct held_flow *hold_begin(struct hold *h, const struct flow_key *k, uint64_t 
 		return NULL;
 	}
 	DL_APPEND(h->queue, f);
+	if (HASH_COUNT(h->flows) > h->most_flows)
+		h->most_flows = HASH_COUNT(h->flows);
 	return f;
 }
 
@@ -87,20 +91,29 @@ static uint64_t cost(const struct held_packet *p)
 	return sizeof(*p) + p->p.len;
 }
 
+struct held_packet *held_packet_new(const struct packet *p, uint64_t mark)
+{
+	struct held_packet *held = malloc(sizeof(*held) + p->len);
+
+	if (!held)
+		return NULL;
+	held->next = NULL;
+	held->mark = mark;
+	held->p = *p;
+	held->p.data = held->bytes;
+	memcpy(held->bytes, p->data, p->len);
+	return held;
+}
+
 bool hold_push(struct hold *h, struct held_flow *f, const struct packet *p, uint64_t mark)
 {
 	struct held_packet *held;
 
 	if (f->count >= h->limits.packets || h->bytes + sizeof(*held) + p->len > h->limits.bytes)
 		return false;
-	held = malloc(sizeof(*held) + p->len);
+	held = held_packet_new(p, mark);
 	if (!held)
 		return false;
-	held->next = NULL;
-	held->mark = mark;
-	held->p = *p;
-	held->p.data = held->bytes;
-	memcpy(held->bytes, p->data, p->len);
 	if (f->last)
 		f->last->next = held;
 	else
@@ -108,6 +121,8 @@ bool hold_push(struct hold *h, struct held_flow *f, const struct packet *p, uint
 	f->last = held;
 	f->count++;
 	h->bytes += cost(held);
+	if (h->bytes > h->most_bytes)
+		h->most_bytes = h->bytes;
 	return true;
 }
 
@@ -136,4 +151,14 @@ size_t hold_flows(const struct hold *h)
 uint64_t hold_bytes(const struct hold *h)
 {
 	return h->bytes;
+}
+
+size_t hold_most_flows(const struct hold *h)
+{
+	return h->most_flows;
+}
+
+uint64_t hold_most_bytes(const struct hold *h)
+{
+	return h->most_bytes;
 }

@@ -25,10 +25,15 @@ struct held_packet {
 	uint8_t bytes[];
 };
 
+/* A copy of a packet, bytes included, to be freed with free(); NULL: out of memory. */
+struct held_packet *held_packet_new(const struct packet *p, uint64_t mark);
+
 struct held_flow {
 	struct flow_key key;
 	uint64_t since_ms; /* of the latest punt */
 	uint32_t tries;    /* punts so far */
+	/* The caller's: who was asked last, and under which wildcard (its lineage; 0: none). */
+	uint64_t asked_manager, asked_under;
 	uint32_t count;
 	struct held_packet *first, *last;
 	struct held_flow *next, *prev; /* oldest punt first */
@@ -52,5 +57,8 @@ struct held_flow *hold_oldest(const struct hold *h);
 
 size_t hold_flows(const struct hold *h);
 uint64_t hold_bytes(const struct hold *h);
+/* The most there ever were. */
+size_t hold_most_flows(const struct hold *h);
+uint64_t hold_most_bytes(const struct hold *h);
 
 #endif

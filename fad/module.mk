@@ -5,5 +5,5 @@
 .PRECIOUS: $(BUILD)/gen/%.bpf.o $(BUILD)/gen/%.skel.h
 $(BUILD)/fad/classifier_io.o: $(BUILD)/gen/fad/classifier.skel.h
 
-# Filters of turnoutctl capture.
-LIBS_fad := -lpcap
+# Filters of turnoutctl capture; ICMP errors.
+LIBS_fad := -lpcap -lnet

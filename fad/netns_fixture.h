@@ -139,7 +139,12 @@ struct netns_packet {
 	uint8_t extensions; /* IPv6: empty destination options headers */
 	uint8_t ttl;        /* 0: 64 */
 	uint16_t payload;   /* bytes */
+	/* ICMP: this packet is embedded, up to so many bytes; 0: all of it. */
+	const struct netns_packet *about;
+	uint16_t about_len;
 };
+
+static inline size_t netns_build(const struct netns_packet *d, uint8_t *at);
 
 static inline size_t netns_transport(const struct netns_packet *d, uint8_t *at)
 {
@@ -157,6 +162,11 @@ static inline size_t netns_transport(const struct netns_packet *d, uint8_t *at)
 		at[3] = (uint8_t)d->dport;
 	} else {
 		at[0] = d->icmp_type;
+	}
+	if (d->about) {
+		size_t embedded = netns_build(d->about, at + n);
+
+		return n + (d->about_len && d->about_len < embedded ? d->about_len : embedded);
 	}
 	if (d->proto == IPPROTO_TCP) {
 		at[12] = 5 << 4;

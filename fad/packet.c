@@ -81,6 +81,16 @@ static enum packet_fault parse_transport(struct packet *p, size_t offset)
 	return PACKET_OK;
 }
 
+/* One that is both first and last (an atomic fragment, RFC 6946) is a whole packet. */
+static void set_fragment(struct packet *p, uint16_t offset, bool more, uint32_t id)
+{
+	p->fragment = more || offset;
+	p->first_fragment = more && !offset;
+	p->more_fragments = more;
+	p->fragment_offset = offset;
+	p->fragment_id = p->fragment ? id : 0;
+}
+
 static enum packet_fault parse_ipv4(struct packet *p, size_t available)
 {
 	const uint8_t *h = take(p, 0, IPV4_HEADER);
@@ -95,8 +105,8 @@ static enum packet_fault parse_ipv4(struct packet *p, size_t available)
 	p->len = (uint32_t)total;
 
 	uint16_t fragment = read16(h + 6);
-	p->fragment = (fragment & (IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET)) != 0;
-	p->first_fragment = p->fragment && (fragment & IPV4_FRAGMENT_OFFSET) == 0;
+	set_fragment(p, (uint16_t)((fragment & IPV4_FRAGMENT_OFFSET) * 8), fragment & IPV4_MORE_FRAGMENTS,
+		     read16(h + 4));
 	p->key.family = 4;
 	p->key.proto = h[9];
 	memcpy(p->key.src, h + 12, 4);
@@ -104,8 +114,8 @@ static enum packet_fault parse_ipv4(struct packet *p, size_t available)
 	return parse_transport(p, header);
 }
 
-/* Is this next header value one that is skipped over?  AH is: what follows it is in the clear. */
-static bool is_extension(uint8_t next)
+/* AH is one, too: what follows it is in the clear. */
+bool packet_is_extension(uint8_t next)
 {
 	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS ||
 	       next == IPPROTO_FRAGMENT || next == IPPROTO_AH;
@@ -129,7 +139,7 @@ static enum packet_fault parse_ipv6(struct packet *p, size_t available)
 	memcpy(p->key.dst, h + 24, 16);
 
 	size_t offset = IPV6_HEADER;
-	for (unsigned count = 0; is_extension(next); count++) {
+	for (unsigned count = 0; packet_is_extension(next); count++) {
 		if (count == MAX_EXTENSIONS)
 			return PACKET_EXTENSIONS;
 		const uint8_t *e = take(p, offset, 8);
@@ -143,9 +153,8 @@ static enum packet_fault parse_ipv6(struct packet *p, size_t available)
 		if (next == IPPROTO_FRAGMENT) {
 			uint16_t fragment = read16(e + 2);
 			header = 8;
-			/* An atomic fragment (RFC 6946) is a whole packet. */
-			p->fragment = (fragment & (IPV6_MORE_FRAGMENTS | IPV6_FRAGMENT_OFFSET)) != 0;
-			p->first_fragment = p->fragment && (fragment & IPV6_FRAGMENT_OFFSET) == 0;
+			set_fragment(p, fragment & IPV6_FRAGMENT_OFFSET, fragment & IPV6_MORE_FRAGMENTS,
+				     (uint32_t)read16(e + 4) << 16 | read16(e + 6));
 		}
 		if (!take(p, offset, header))
 			return PACKET_SHORT;
@@ -160,23 +169,32 @@ static enum packet_fault parse_ipv6(struct packet *p, size_t available)
 
 enum packet_fault packet_parse(struct packet *p, uint8_t *data, size_t len)
 {
+	enum packet_fault fault;
+
 	/* All but offload and ifindex, which the caller may have set, or may not yet. */
 	p->data = data;
 	p->len = len > UINT32_MAX ? UINT32_MAX : (uint32_t)len;
 	memset(&p->key, 0, sizeof(p->key));
 	p->l4 = p->payload = 0;
-	p->fragment = p->first_fragment = false;
+	p->fragment = p->first_fragment = p->more_fragments = false;
+	p->fragment_offset = 0;
+	p->fragment_id = 0;
 	p->tcp_flags = 0;
 	if (len == 0)
 		return PACKET_SHORT;
 	switch (data[0] >> 4) {
 	case 4:
-		return parse_ipv4(p, len);
+		fault = parse_ipv4(p, len);
+		break;
 	case 6:
-		return parse_ipv6(p, len);
+		fault = parse_ipv6(p, len);
+		break;
 	default:
 		return PACKET_VERSION;
 	}
+	if (fault == PACKET_OK)
+		packet_find_embedded(p);
+	return fault;
 }
 
 enum packet_fault packet_verify(const struct packet *p)
@@ -187,11 +205,20 @@ enum packet_fault packet_verify(const struct packet *p)
 	return checksum_fold(checksum_add(0, p->data, header)) == 0xffff ? PACKET_OK : PACKET_CHECKSUM;
 }
 
+bool packet_belongs(const struct packet *p, const struct flow_key *flow)
+{
+	if (!memcmp(&p->key, flow, sizeof(*flow)))
+		return true;
+	return p->fragment && !p->first_fragment && p->key.family == flow->family &&
+	       (p->key.proto == flow->proto || (flow->family == 6 && packet_is_extension(p->key.proto))) &&
+	       !memcmp(p->key.src, flow->src, sizeof(flow->src)) && !memcmp(p->key.dst, flow->dst, sizeof(flow->dst));
+}
+
 uint16_t packet_interest(const struct packet *p, bool first_data)
 {
 	uint16_t bits = WIRE_INTEREST_ALL;
 
-	if (p->key.proto != IPPROTO_TCP && p->key.proto != IPPROTO_UDP)
+	if (p->follows || (p->key.proto != IPPROTO_TCP && p->key.proto != IPPROTO_UDP))
 		return bits;
 	if (p->fragment)
 		bits |= WIRE_INTEREST_FRAGMENT;

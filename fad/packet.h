@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One IP packet, parsed: key, TCP flags, fragment, offsets; and the metadata
- * that came with it (partial checksum, super-packet).
+ * that came with it (partial checksum, super-packet).  Of an ICMP error also the
+ * flow that it travels with.
  *
- * Pure; must not know of tables, rings or decisions.  KEY-1, KEY-2, KEY-3.
+ * Pure; must not know of tables, rings or decisions.  KEY-1 to KEY-4.
  */
 #ifndef TURNOUT_FAD_PACKET_H
 #define TURNOUT_FAD_PACKET_H
@@ -37,11 +38,20 @@ struct packet {
 	bool guarded;     /* protected (FA-8): only who asked for what is protected may have it */
 
 	struct flow_key key;
-	uint16_t l4;         /* offset of the transport header; 0 for a fragment that is not the first */
-	uint16_t payload;    /* offset of the payload after the transport header */
-	bool fragment;       /* part of a fragmented datagram */
-	bool first_fragment; /* and the first one */
-	uint8_t tcp_flags;   /* byte 13 of the TCP header: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32 */
+	uint16_t l4;              /* offset of the transport header; 0 for a fragment that is not the first */
+	uint16_t payload;         /* offset of the payload after the transport header */
+	bool fragment;            /* part of a fragmented datagram */
+	bool first_fragment;      /* and the first one */
+	bool more_fragments;      /* and not the last one */
+	uint16_t fragment_offset; /* bytes of the datagram before this one's */
+	uint32_t fragment_id;     /* the datagram's identification, 16 bits in IPv4; 0 unless `fragment` */
+	uint8_t tcp_flags;        /* byte 13 of the TCP header: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32 */
+
+	/* Of an ICMP error about a packet whose flow can be told, else embedded is 0 (KEY-4). */
+	uint16_t embedded;    /* offset of the IP header it embeds */
+	uint16_t embedded_l4; /* offset of the transport header in there; 0: cut off, or not looked for */
+	bool follows;         /* key is that of the flow it travels with, no more its own */
+	struct flow_key flow; /* which is that: the reverse of what is embedded */
 };
 
 enum packet_fault {
@@ -60,9 +70,28 @@ const char *packet_fault_name(enum packet_fault f);
  * Parse the IP packet at data.  Options and extension headers are skipped
  * over, never trusted.  *p is undefined unless PACKET_OK.  offload, ifindex
  * and guarded are the caller's to set, before or after.
- * A non-first fragment of TCP or UDP has both ports 0 in its key.
+ * A non-first fragment of TCP or UDP has both ports 0 in its key.  Of an IPv6
+ * one behind extension headers the protocol is not known either: it is the
+ * number of the first of these (packet_is_extension()).
  */
 enum packet_fault packet_parse(struct packet *p, uint8_t *data, size_t len);
+
+/* Is this the number of an IPv6 extension header that is skipped over? */
+bool packet_is_extension(uint8_t next);
+
+/*
+ * For packet_parse(): is it an ICMP error about a packet, addressed to that
+ * packet's source, and is enough of it embedded to tell its flow?  Sets the last four fields.
+ */
+void packet_find_embedded(struct packet *p);
+/* From here on an ICMP error counts as one of the flow that it travels with. */
+void packet_follow(struct packet *p);
+
+/*
+ * May this packet be one of the flow?  Its own key says so; or it is a later
+ * fragment, which has no ports, with the flow's addresses and protocol.
+ */
+bool packet_belongs(const struct packet *p, const struct flow_key *flow);
 
 /* PACKET_CHECKSUM if a parsed IPv4 packet's header checksum is wrong (FA-7), else PACKET_OK. */
 enum packet_fault packet_verify(const struct packet *p);

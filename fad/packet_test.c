@@ -322,6 +322,93 @@ START_TEST(test_fragments)
 }
 END_TEST
 
+/* What tells a datagram and the places of its fragments; none of it is there in what is no fragment. */
+static void check_place(const struct draft *d, uint32_t id, uint16_t offset, bool more)
+{
+	struct packet p = {.fragment_id = 99, .fragment_offset = 99, .more_fragments = !more};
+
+	ck_assert_int_eq(parse(&p, d, d->len), PACKET_OK);
+	ck_assert_uint_eq(p.fragment_id, id);
+	ck_assert_uint_eq(p.fragment_offset, offset);
+	ck_assert(p.more_fragments == more);
+	ck_assert(p.fragment == (offset || more));
+	ck_assert(p.first_fragment == (more && !offset));
+}
+
+START_TEST(test_ACT_10_place_of_a_fragment)
+{
+	static const struct {
+		uint16_t field4, field6, offset;
+		bool more;
+	} rows[] = {{0x2000, 0x0001, 0, true},
+		    {0x2001, 0x0009, 8, true},
+		    {0x1fff, 0xfff8, 0xfff8, false},
+		    {0xe123, 0x091f, 0x918, true}, /* other bits mean something else */
+		    {0x4000, 0x0006, 0, false}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		bool whole = !rows[i].offset && !rows[i].more;
+		struct draft d;
+
+		ipv4(&d, IPPROTO_UDP, 0, rows[i].field4);
+		udp(&d, 7, 9, 16);
+		finish(&d);
+		check_place(&d, whole ? 0 : 0x1234, rows[i].offset, rows[i].more);
+		ipv6(&d, IPPROTO_FRAGMENT);
+		put(&d, "\x11", 2);
+		put16(&d, rows[i].field6);
+		put(&d, "\x89\xab\xcd\xef", 4);
+		udp(&d, 7, 9, 16);
+		finish(&d);
+		check_place(&d, whole ? 0 : 0x89abcdef, rows[i].offset, rows[i].more);
+	}
+}
+END_TEST
+
+/* A later fragment may be any flow's of its addresses and protocol, and nothing else may. */
+START_TEST(test_ACT_10_FIX_8_whose_packet_it_may_be)
+{
+	struct draft d;
+	struct packet p;
+	struct flow_key k, other;
+
+	for (int later = 0; later < 2; later++) {
+		ipv4(&d, IPPROTO_UDP, 0, later ? 1 : 0x2000);
+		udp(&d, 7, 9, 16);
+		finish(&d);
+		ck_assert_int_eq(parse(&p, &d, d.len), PACKET_OK);
+		k = p.key;
+		ck_assert(packet_belongs(&p, &k));
+		k.sport = 1234;
+		ck_assert(packet_belongs(&p, &k) == (later == 1));
+		other = k;
+		other.proto = IPPROTO_TCP;
+		ck_assert(!packet_belongs(&p, &other));
+		other = k;
+		other.src[3]++;
+		ck_assert(!packet_belongs(&p, &other));
+		other = k;
+		other.dst[3]++;
+		ck_assert(!packet_belongs(&p, &other));
+		other = k;
+		other.family = 6;
+		ck_assert(!packet_belongs(&p, &other));
+	}
+	/* Behind extension headers it may be of any protocol. */
+	ipv6(&d, IPPROTO_FRAGMENT);
+	put(&d, "\x3c\x00\x05\x08\0\0\0\7", 8);
+	zeros(&d, 8);
+	finish(&d);
+	ck_assert_int_eq(parse(&p, &d, d.len), PACKET_OK);
+	k = p.key;
+	k.proto = IPPROTO_UDP;
+	k.dport = 53;
+	ck_assert(packet_belongs(&p, &k));
+	k.dst[15]++;
+	ck_assert(!packet_belongs(&p, &k));
+}
+END_TEST
+
 START_TEST(test_faults)
 {
 	struct draft d;
@@ -436,6 +523,8 @@ int main(void)
 	tcase_add_test(t, test_KEY_3_ipv6_extension_limit);
 	tcase_add_test(t, test_KEY_3_ipv6_routing_header_with_segments_left_is_refused);
 	tcase_add_test(t, test_fragments);
+	tcase_add_test(t, test_ACT_10_place_of_a_fragment);
+	tcase_add_test(t, test_ACT_10_FIX_8_whose_packet_it_may_be);
 	tcase_add_test(t, test_faults);
 	tcase_add_test(t, test_FA_7_header_checksum);
 	tcase_add_test(t, test_ACT_5_interest_bits);

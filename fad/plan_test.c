@@ -15,7 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fad/engine_wrap.h"
 #include "fad/packet.h"
+#include "fad/packet_error.h"
 #include "fad/segment.h"
 
 #define VECTORS "tests/vectors/packets/*.txt"
@@ -27,6 +29,12 @@ struct vector {
 	uint8_t in[2048], out[2048];
 	size_t in_len, out_len;
 	struct plan_edit edit;
+	struct plan_adjust adjusts[PLAN_MAX_ADJUSTS];
+	uint32_t adjust_count;
+	bool wrapped;
+	struct wire_tunnel tunnel;
+	uint16_t id;
+	uint64_t flow;
 	uint16_t partial; /* offset of the transport header, or 0 */
 };
 
@@ -78,25 +86,88 @@ static void apply(struct packet *p, const struct plan_edit *edit)
 	plan_apply(edit, &delta, &t);
 }
 
+static void adjust(struct packet *p, const struct plan_adjust *adjusts, uint32_t n)
+{
+	struct plan_target t = {
+		.data = p->data, .len = p->len, .l4 = p->l4, .proto = p->key.proto, .partial = p->offload.partial};
+
+	plan_adjust_apply(adjusts, n, &t);
+}
+
 static void check_vector(struct vector *v)
 {
 	struct packet p = {.offload = {.partial = v->partial != 0, .csum_start = v->partial}};
-	uint8_t *exact = malloc(v->in_len); /* no byte more: a write beyond is seen */
+	size_t room = v->wrapped ? wrap_overhead(&v->tunnel) : 0, len = v->in_len;
+	uint8_t *exact = malloc(room + v->in_len); /* no byte more: a write beyond is seen */
 
-	memcpy(exact, v->in, v->in_len);
-	ck_assert_msg(packet_parse(&p, exact, v->in_len) == PACKET_OK, "%s", v->name);
+	memcpy(exact + room, v->in, v->in_len);
+	ck_assert_msg(packet_parse(&p, exact + room, v->in_len) == PACKET_OK, "%s", v->name);
 	if (v->partial)
 		ck_assert_uint_eq(p.l4, v->partial);
-	apply(&p, &v->edit);
-	ck_assert_uint_eq(v->in_len, v->out_len);
+	if (p.embedded) {
+		packet_error_edit(&p, &v->edit, v->adjusts, v->adjust_count);
+	} else {
+		apply(&p, &v->edit);
+		adjust(&p, v->adjusts, v->adjust_count);
+	}
+	if (v->wrapped)
+		len = wrap_write(&v->tunnel, &v->tunnel.local, p.data, p.len, v->flow, v->id);
+	ck_assert_uint_eq(len, v->out_len);
 	for (size_t i = 0; i < v->out_len; i++)
 		ck_assert_msg(exact[i] == v->out[i], "%s: byte %zu is %02x, not %02x", v->name, i, exact[i], v->out[i]);
 	free(exact);
 }
 
+static void read_adjust(const char *text, struct vector *v)
+{
+	struct plan_adjust *a = &v->adjusts[v->adjust_count];
+
+	ck_assert_uint_lt(v->adjust_count++, PLAN_MAX_ADJUSTS);
+	ck_assert_int_eq(sscanf(text, "%u %u %u %u", &a->seq_delta, &a->seq_initial, &a->ack_delta, &a->ack_initial),
+			 4);
+}
+
+static void read_wrap(const char *text, struct vector *v)
+{
+	char kind[8], local[64], remote[64];
+	unsigned port, hops, id;
+	unsigned long long flow;
+
+	ck_assert_int_eq(sscanf(text, "%7s %63s %63s %u %u %u %llu", kind, local, remote, &port, &hops, &id, &flow), 7);
+	v->tunnel = (struct wire_tunnel){.kind = !strcmp(kind, "udp") ? WIRE_TUNNEL_UDP : WIRE_TUNNEL_IP,
+					 .hop_limit = (uint8_t)hops,
+					 .port = (uint16_t)port};
+	ck_assert(addr_parse(local, &v->tunnel.local) && addr_parse(remote, &v->tunnel.remote));
+	v->id = (uint16_t)id;
+	v->flow = flow;
+	v->wrapped = true;
+}
+
+static void read_line(size_t word, char *rest, struct vector *v)
+{
+	if (word == 0) {
+		memset(v, 0, sizeof(*v));
+		snprintf(v->name, sizeof(v->name), "%s", rest);
+	} else if (word == 1) {
+		v->in_len = read_hex(rest, v->in, sizeof(v->in));
+	} else if (word == 2) {
+		read_edit(rest, &v->edit);
+	} else if (word == 3) {
+		v->partial = (uint16_t)strtoul(rest, NULL, 10);
+	} else if (word == 4) {
+		read_adjust(rest, v);
+	} else if (word == 5) {
+		read_wrap(rest, v);
+	} else {
+		v->out_len = read_hex(rest, v->out, sizeof(v->out));
+		check_vector(v);
+	}
+}
+
 static size_t check_file(const char *path)
 {
-	static const char *const words[] = {"packet ", "in ", "edit ", "partial ", "out "};
+	static const char *const words[] = {"packet ", "in ", "edit ", "partial ", "adjust ", "wrap ", "out "};
+	const size_t count_of_words = sizeof(words) / sizeof(words[0]);
 	FILE *f = fopen(path, "r");
 	struct vector *v = calloc(1, sizeof(*v));
 	char *line = NULL;
@@ -105,29 +176,15 @@ static size_t check_file(const char *path)
 	ck_assert_ptr_nonnull(f);
 	while (getline(&line, &room, f) > 0) {
 		size_t w = 0;
-		char *rest;
 
 		line[strcspn(line, "\n")] = '\0';
 		if (!line[0] || line[0] == '#')
 			continue;
-		while (w < 5 && strncmp(line, words[w], strlen(words[w])) != 0)
+		while (w < count_of_words && strncmp(line, words[w], strlen(words[w])) != 0)
 			w++;
-		ck_assert_msg(w < 5, "%s: %s", path, line);
-		rest = line + strlen(words[w]);
-		if (w == 0) {
-			memset(v, 0, sizeof(*v));
-			snprintf(v->name, sizeof(v->name), "%s", rest);
-		} else if (w == 1) {
-			v->in_len = read_hex(rest, v->in, sizeof(v->in));
-		} else if (w == 2) {
-			read_edit(rest, &v->edit);
-		} else if (w == 3) {
-			v->partial = (uint16_t)strtoul(rest, NULL, 10);
-		} else {
-			v->out_len = read_hex(rest, v->out, sizeof(v->out));
-			check_vector(v);
-			count++;
-		}
+		ck_assert_msg(w < count_of_words, "%s: %s", path, line);
+		read_line(w, line + strlen(words[w]), v);
+		count += w == count_of_words - 1;
 	}
 	free(line);
 	free(v);
@@ -135,7 +192,7 @@ static size_t check_file(const char *path)
 	return count;
 }
 
-START_TEST(test_ACT_1_KEY_3_packet_vectors)
+START_TEST(test_ACT_1_ACT_2_SVC_10_KEY_3_KEY_4_packet_vectors)
 {
 	size_t count = 0;
 	glob_t found;
@@ -144,7 +201,7 @@ START_TEST(test_ACT_1_KEY_3_packet_vectors)
 	for (size_t i = 0; i < found.gl_pathc; i++)
 		count += check_file(found.gl_pathv[i]);
 	globfree(&found);
-	ck_assert_uint_gt(count, 500);
+	ck_assert_uint_gt(count, 2000);
 }
 END_TEST
 
@@ -317,10 +374,11 @@ int main(void)
 	SRunner *r;
 	int failed;
 
-	tcase_add_test(t, test_ACT_1_KEY_3_packet_vectors);
+	tcase_add_test(t, test_ACT_1_ACT_2_SVC_10_KEY_3_KEY_4_packet_vectors);
 	tcase_add_test(t, test_ACT_1_MSG_11_cut_then_edit_is_edit_then_cut);
 	tcase_add_test(t, test_ACT_1_edit_and_its_inverse_restore_the_packet);
 	tcase_add_test(t, test_ACT_1_shortest_transport_headers_are_not_written_beyond);
+	tcase_set_timeout(t, 60); /* thousands of vectors, perhaps on a busy machine */
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	if (getenv("TAP_FILE"))

@@ -203,7 +203,7 @@ static int set_ipv4(uint32_t ifindex)
 	} settings[] = {
 		{IPV4_DEVCONF_FORWARDING, 1},          {IPV4_DEVCONF_RP_FILTER, 0},
 		{IPV4_DEVCONF_ACCEPT_SOURCE_ROUTE, 0}, {IPV4_DEVCONF_ACCEPT_REDIRECTS, 0},
-		{IPV4_DEVCONF_SEND_REDIRECTS, 0},
+		{IPV4_DEVCONF_SEND_REDIRECTS, 0},      {IPV4_DEVCONF_ACCEPT_LOCAL, 1}, /* tunnels begin here */
 	};
 	char buf[REQUEST_ROOM];
 	struct nlmsghdr *h = message(buf, RTM_NEWLINK, 0, ifindex);
@@ -216,6 +216,30 @@ static int set_ipv4(uint32_t ifindex)
 	mnl_attr_nest_end(h, conf);
 	mnl_attr_nest_end(h, inet);
 	mnl_attr_nest_end(h, spec);
+	return request(h, NULL, NULL);
+}
+
+/*
+ * To an interface without an address the kernel applies a loose reverse-path filter as if it were a strict one, and
+ * systemd sets a loose one on each interface it sees come up.  Of scope host: nothing chooses it as a source.
+ */
+static int set_ipv4_address(uint32_t ifindex)
+{
+	static const uint8_t address[4] = {169, 254, 75, 10};
+	char buf[REQUEST_ROOM];
+	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+	struct ifaddrmsg *ifa;
+
+	h->nlmsg_type = RTM_NEWADDR;
+	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
+	h->nlmsg_seq = 1;
+	ifa = mnl_nlmsg_put_extra_header(h, sizeof(*ifa));
+	ifa->ifa_family = AF_INET;
+	ifa->ifa_prefixlen = 32;
+	ifa->ifa_scope = RT_SCOPE_HOST;
+	ifa->ifa_index = ifindex;
+	mnl_attr_put(h, IFA_LOCAL, sizeof(address), address);
+	mnl_attr_put(h, IFA_ADDRESS, sizeof(address), address);
 	return request(h, NULL, NULL);
 }
 
@@ -392,6 +416,8 @@ static int configure(const struct port_link *l)
 		r = set_end(l->agent_ifindex, l->agent_name, agent_mac);
 	if (r == 0)
 		r = set_ipv4(l->kernel_ifindex);
+	if (r == 0)
+		r = set_ipv4_address(l->kernel_ifindex);
 	if (r < 0)
 		return r;
 	if (set_no_ipv6_address(l->kernel_ifindex) < 0 || set_no_ipv6_address(l->agent_ifindex) < 0)

@@ -579,6 +579,23 @@ START_TEST(test_FA_10_settings)
 }
 END_TEST
 
+/* Without an address it would drop all.  A second start finds one there already. */
+START_TEST(test_FA_10_loose_reverse_path_filter)
+{
+	static const struct netns_packet d = {"192.0.2.1", "10.9.0.2", IPPROTO_UDP, 1, 53, .payload = 10};
+	struct fixture *f = begin();
+
+	port_close(f->port, false);
+	ck_assert_int_eq(port_open(&f->port, f->loop, "tnt", &handler, f), EXITCODE_OK);
+	netns_run("sysctl -qw net.ipv4.conf.tnt0.rp_filter=2");
+	netns_run("ip route replace 192.0.2.0/24 via 10.9.0.2");
+	inject_packet(f, &d);
+	work(f, 1);
+	ck_assert_uint_ne(next_caught(f), 0);
+	end(f);
+}
+END_TEST
+
 /* Nothing crosses that a vnet header cannot describe; super-packets do. */
 START_TEST(test_FA_10_offloads)
 {
@@ -671,6 +688,7 @@ int main(void)
 	tcase_add_test(tc, test_FA_7_malformed_is_reported);
 	tcase_add_test(tc, test_FA_6_takes_the_pair_over);
 	tcase_add_test(tc, test_FA_10_settings);
+	tcase_add_test(tc, test_FA_10_loose_reverse_path_filter);
 	tcase_add_test(tc, test_FA_10_offloads);
 	tcase_add_test(tc, test_FA_10_port_taken_away);
 	tcase_add_test(tc, cannot_open_says_why);

@@ -26,11 +26,21 @@ struct route {
 	struct addr prefix;   /* of the route that matched */
 	uint8_t plen;
 	uint32_t table;
+	uint32_t mtu;                          /* the route's own; 0: its links' */
 	struct route_hop hops[ROUTE_MAX_HOPS]; /* the kernel chooses one by a hash of the flow */
 	size_t hop_count;                      /* in all; perhaps more than ROUTE_MAX_HOPS */
 };
 
 /* 0, or a negative errno: the kernel could not be asked.  No route is an answer. */
 int route_ask(const struct addr *to, struct route *r);
+
+/* What goes with the way to an address, for whoever makes packets. */
+struct route_way {
+	uint32_t mtu; /* largest packet: the route's, else the least of its links' (of the first ROUTE_MAX_HOPS) */
+	struct addr source; /* that the kernel would send from; family 0: none */
+};
+
+/* False: no unicast route, or the kernel could not be asked. */
+bool route_ask_way(const struct addr *to, struct route_way *w);
 
 #endif

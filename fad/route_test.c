@@ -114,6 +114,45 @@ START_TEST(test_ARCH_7_several_next_hops)
 }
 END_TEST
 
+static void check_way(const char *to, uint32_t mtu, const char *source)
+{
+	struct addr a = netns_addr(to), want = netns_addr(source);
+	struct route_way w;
+
+	ck_assert_msg(route_ask_way(&a, &w), "no way to %s", to);
+	ck_assert_uint_eq(w.mtu, mtu);
+	ck_assert_mem_eq(&w.source, &want, sizeof(want));
+}
+
+START_TEST(test_SVC_10_ACT_10_mtu_and_source_of_a_way)
+{
+	struct addr a;
+	struct route_way w;
+
+	enter();
+	netns_run("ip link set w0 mtu 1400");
+	netns_run("ip route add 198.51.100.0/24 via 10.8.0.2 src 10.9.0.1");
+	netns_run("ip route add 203.0.113.0/24 via 10.8.0.2 mtu 1300");
+	netns_run("ip route add 192.0.2.0/24 nexthop via 10.8.0.2 nexthop via 10.9.0.2");
+	netns_run("ip -6 route add 2001:db8:1::/48 via fd08::2 mtu 1290");
+	netns_write("/proc/sys/net/ipv6/conf/w1/mtu", "1350");
+	check_way("10.9.0.77", 1400, "10.9.0.1");
+	check_way("10.8.0.77", 1500, "10.8.0.1");
+	check_way("198.51.100.7", 1500, "10.9.0.1");
+	check_way("203.0.113.7", 1300, "10.8.0.1");
+	check_way("fd09::77", 1400, "fd09::1");
+	check_way("fd08::77", 1350, "fd08::1");
+	check_way("2001:db8:1::7", 1290, "fd08::1");
+	a = netns_addr("192.0.2.7"); /* by either link: the smaller one */
+	ck_assert(route_ask_way(&a, &w));
+	ck_assert_uint_eq(w.mtu, 1400);
+	a = netns_addr("172.16.0.1");
+	ck_assert(!route_ask_way(&a, &w));
+	a = netns_addr("10.9.0.1"); /* our own */
+	ck_assert(!route_ask_way(&a, &w));
+}
+END_TEST
+
 START_TEST(test_ARCH_7_what_is_no_way_out)
 {
 	enter();
@@ -146,6 +185,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, test_ARCH_7_connected_and_by_a_gateway);
 	tcase_add_test(tc, test_ARCH_7_several_next_hops);
+	tcase_add_test(tc, test_SVC_10_ACT_10_mtu_and_source_of_a_way);
 	tcase_add_test(tc, test_ARCH_7_what_is_no_way_out);
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);

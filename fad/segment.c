@@ -43,7 +43,7 @@ static uint32_t read32(const uint8_t *at)
 static bool is_super(const struct packet *p)
 {
 	const struct packet_offload *o = &p->offload;
-	if (o->gso_size == 0 || p->l4 == 0 || p->fragment)
+	if (o->gso_size == 0 || p->l4 == 0 || p->fragment || p->follows)
 		return false;
 	switch (o->gso_type) {
 	case PACKET_GSO_TCP4:
@@ -137,7 +137,8 @@ static size_t write_whole(const struct packet *p, uint8_t *buf, size_t cap)
 		return 0;
 	/* The field itself holds the pseudo-header's sum, so it is summed along. */
 	uint64_t sum = checksum_add(0, buf + start, p->len - start);
-	uint16_t value = p->key.proto == IPPROTO_UDP ? checksum_finish_udp(sum) : checksum_finish(sum);
+	bool udp = p->key.proto == IPPROTO_UDP && !p->follows;
+	uint16_t value = udp ? checksum_finish_udp(sum) : checksum_finish(sum);
 	memcpy(buf + field, &value, 2);
 	return p->len;
 }

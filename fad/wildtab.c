@@ -15,6 +15,8 @@
 struct wild_slot {
 	struct classifier_key key;
 	struct wildcard *first;
+	struct wild_slot *portless; /* the same key for fragments; NULL: it has no ports */
+	uint32_t references;        /* of such a one: slots that point to it */
 };
 
 /* Of the hash table: open, linear, at most half full, so that a lookup touches one cache line as a rule. */
@@ -33,8 +35,8 @@ struct wildtab {
 	uint64_t hash_key[2];
 	const struct wildtab_watch *watch;
 	void *ctx;
-	struct shape shapes[CLASSIFIER_MAX_SHAPES];
-	size_t shape_count;
+	struct shape shapes[CLASSIFIER_ALL_SHAPES];
+	size_t shape_count; /* without those for fragments */
 	struct cell *cells; /* all slots, by key; shape included */
 	size_t cell_mask;   /* their number less one, a power of two less one */
 	struct wildcard *all;
@@ -49,7 +51,7 @@ struct wildtab *wildtab_new(uint32_t limit, const uint64_t hash_key[2], const st
 
 	if (!t)
 		return NULL;
-	while (cells < (size_t)limit * 2)
+	while (cells < (size_t)limit * 4) /* each may have two keys */
 		cells *= 2;
 	t->cells = calloc(cells, sizeof(*t->cells));
 	if (!t->cells) {
@@ -153,10 +155,18 @@ static void cell_clear(struct wildtab *t, size_t gap)
 	t->cells[gap].slot = NULL;
 }
 
+/* Of the two ranges of shape numbers the one for shapes with these flags. */
+static int first_number(uint16_t flags)
+{
+	return flags & CLASSIFIER_SHAPE_FRAGMENTS ? CLASSIFIER_MAX_SHAPES : 0;
+}
+
 /* The number of this shape, or -1. */
 static int shape_find(const struct wildtab *t, const struct classifier_shape *masks)
 {
-	for (int i = 0; i < CLASSIFIER_MAX_SHAPES; i++)
+	int from = first_number(masks->flags);
+
+	for (int i = from; i < from + CLASSIFIER_MAX_SHAPES; i++)
 		if (!memcmp(&t->shapes[i].masks, masks, sizeof(*masks)))
 			return i;
 	return -1;
@@ -164,17 +174,17 @@ static int shape_find(const struct wildtab *t, const struct classifier_shape *ma
 
 static int shape_get(struct wildtab *t, const struct classifier_shape *masks)
 {
-	int number = shape_find(t, masks);
+	int number = shape_find(t, masks), end = first_number(masks->flags) + CLASSIFIER_MAX_SHAPES;
 
 	if (number >= 0)
 		return number;
-	for (number = 0; number < CLASSIFIER_MAX_SHAPES; number++)
+	for (number = first_number(masks->flags); number < end; number++)
 		if (!t->shapes[number].masks.family)
 			break;
-	if (number == CLASSIFIER_MAX_SHAPES || !t->watch->shape(t->ctx, (uint16_t)number, masks))
+	if (number == end || !t->watch->shape(t->ctx, (uint16_t)number, masks))
 		return -1;
 	t->shapes[number].masks = *masks;
-	t->shape_count++;
+	t->shape_count += number < CLASSIFIER_MAX_SHAPES;
 	return number;
 }
 
@@ -182,14 +192,14 @@ static void shape_put(struct wildtab *t, int number)
 {
 	struct shape *s = &t->shapes[number];
 
-	if (s->slots)
+	if (s->slots || !s->masks.family)
 		return;
 	t->watch->shape(t->ctx, (uint16_t)number, NULL);
 	memset(s, 0, sizeof(*s));
-	t->shape_count--;
+	t->shape_count -= number < CLASSIFIER_MAX_SHAPES;
 }
 
-static struct wild_slot *slot_get(struct wildtab *t, int number, const struct classifier_key *key)
+static struct wild_slot *key_get(struct wildtab *t, int number, const struct classifier_key *key)
 {
 	uint32_t hash;
 	size_t cell = cell_of(t, key, &hash);
@@ -210,18 +220,67 @@ static struct wild_slot *slot_get(struct wildtab *t, int number, const struct cl
 	return slot;
 }
 
-static void slot_put(struct wildtab *t, struct wild_slot *slot)
+static void key_put(struct wildtab *t, struct wild_slot *slot)
 {
 	int number = slot->key.shape;
 	uint32_t hash;
 
-	if (slot->first)
+	if (slot->first || slot->references)
 		return;
 	t->watch->key(t->ctx, &slot->key, false);
 	cell_clear(t, cell_of(t, &slot->key, &hash));
 	free(slot);
 	t->shapes[number].slots--;
 	shape_put(t, number);
+}
+
+/* The slot for fragments of what the key covers, one reference more; NULL: no room. */
+static struct wild_slot *portless_get(struct wildtab *t, const struct classifier_shape *masks,
+				      const struct classifier_key *key)
+{
+	struct classifier_shape without = *masks;
+	struct classifier_key portless = *key;
+	struct wild_slot *slot;
+	int number;
+
+	without.sport_mask = without.dport_mask = 0;
+	without.flags |= CLASSIFIER_SHAPE_FRAGMENTS;
+	number = shape_get(t, &without);
+	if (number < 0)
+		return NULL;
+	portless.sport = portless.dport = 0;
+	portless.shape = (uint16_t)number;
+	slot = key_get(t, number, &portless);
+	if (slot)
+		slot->references++;
+	else
+		shape_put(t, number);
+	return slot;
+}
+
+static void slot_put(struct wildtab *t, struct wild_slot *slot)
+{
+	struct wild_slot *portless = slot->first ? NULL : slot->portless;
+
+	key_put(t, slot);
+	if (!portless)
+		return;
+	portless->references--;
+	key_put(t, portless);
+}
+
+static struct wild_slot *slot_get(struct wildtab *t, int number, const struct classifier_key *key)
+{
+	const struct classifier_shape *masks = &t->shapes[number].masks;
+	struct wild_slot *slot = key_get(t, number, key);
+
+	if (!slot || slot->portless || (!masks->sport_mask && !masks->dport_mask))
+		return slot;
+	slot->portless = portless_get(t, masks, key);
+	if (slot->portless)
+		return slot;
+	key_put(t, slot);
+	return NULL;
 }
 
 static uint16_t count_bits(const struct wire_wildcard *m)
@@ -255,6 +314,7 @@ bool wildtab_add(struct wildtab *t, struct wildcard *w)
 	w->mask_bits = count_bits(&w->match);
 	w->slot = slot;
 	w->serial = ++t->serial;
+	w->lineage = w->serial;
 	w->next_in_slot = slot->first;
 	slot->first = w;
 	DL_APPEND(t->all, w);
@@ -337,6 +397,11 @@ struct wildcard *wildtab_find(struct wildtab *t, const struct manager *manager, 
 	return NULL;
 }
 
+static bool is_of_ports(const struct wire_range *r)
+{
+	return r->field == WIRE_RANGE_SPORT || r->field == WIRE_RANGE_DPORT;
+}
+
 static bool range_holds(const struct wire_range *r, const struct flow_key *k)
 {
 	size_t alen = addr_len(k->family);
@@ -399,19 +464,43 @@ static bool better(const struct wildcard *x, const struct wildcard *y)
 	return compare_ranges(x->ranges, x->range_count, y->ranges, y->range_count) < 0;
 }
 
-/* Insert by goodness; the worst falls off the end when full. */
+/* The last one that another of its rank is better than, and so never acts; 0: each is the best of its rank. */
+static size_t shadowed(struct wildcard **out, size_t n)
+{
+	while (--n > 0 && out[n]->a.rank != out[n - 1]->a.rank)
+		;
+	return n;
+}
+
+/* Has a better one of its rank been found? */
+static bool is_shadowed(const struct wildcard *w, struct wildcard **out, size_t n)
+{
+	for (size_t i = 0; i < n && out[i]->a.rank <= w->a.rank; i++)
+		if (out[i]->a.rank == w->a.rank && better(out[i], w))
+			return true;
+	return false;
+}
+
+/* Insert by goodness.  When full one that does not act gives way, else the worst: long lists of one rank, as a filter
+ * makes them, must not hide the ranks behind them. */
 static size_t insert(struct wildcard **out, size_t n, size_t cap, struct wildcard *w)
 {
-	size_t i = n < cap ? n : cap;
+	size_t i;
 
-	if (i == cap && !better(w, out[cap - 1]))
-		return n;
-	if (i == cap)
-		i--;
-	for (; i > 0 && better(w, out[i - 1]); i--)
+	if (n == cap) {
+		size_t gone = shadowed(out, n);
+
+		if (gone > 0 ? is_shadowed(w, out, n) : !better(w, out[n - 1]))
+			return n;
+		if (gone == 0)
+			gone = n - 1;
+		n--;
+		memmove(out + gone, out + gone + 1, (n - gone) * sizeof(*out));
+	}
+	for (i = n; i > 0 && better(w, out[i - 1]); i--)
 		out[i] = out[i - 1];
 	out[i] = w;
-	return n < cap ? n + 1 : n;
+	return n + 1;
 }
 
 size_t wildtab_match(const struct wildtab *t, const struct flow_key *k, uint16_t flags, struct wildcard **out,
@@ -436,6 +525,41 @@ size_t wildtab_match(const struct wildtab *t, const struct flow_key *k, uint16_t
 				n = insert(out, n, cap, w);
 	}
 	return n;
+}
+
+/* Would a wildcard without ports, whose masks match, treat this packet otherwise if it knew its ports? */
+static bool may_ask_for_ports(const struct wildcard *w)
+{
+	for (int i = 0; i < w->range_count; i++)
+		if (is_of_ports(&w->ranges[i]))
+			return true;
+	/* Whoever takes packets decides by flow. */
+	for (int i = 0; i < w->a.interest_count; i++)
+		if ((w->a.interest[i].data & ~w->a.interest[i].copy) || (w->a.interest[i].copy & w->a.interest[i].hold))
+			return true;
+	return false;
+}
+
+bool wildtab_ports_matter(const struct wildtab *t, const struct flow_key *k)
+{
+	struct classifier_key key;
+
+	for (uint16_t i = 0; i < CLASSIFIER_ALL_SHAPES; i++) {
+		const struct classifier_shape *s = &t->shapes[i].masks;
+		struct wild_slot *slot;
+
+		/* Those with ports have a shape for fragments. */
+		if (s->family != k->family || s->sport_mask || s->dport_mask)
+			continue;
+		masked_key(s, i, k, &key);
+		slot = slot_find(t, &key);
+		if (slot && slot->references)
+			return true;
+		for (struct wildcard *w = slot ? slot->first : NULL; w; w = w->next_in_slot)
+			if (may_ask_for_ports(w))
+				return true;
+	}
+	return false;
 }
 
 bool wildtab_covers(const struct wildtab *t, const struct flow_key *k, const struct manager *manager)

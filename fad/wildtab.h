@@ -5,6 +5,10 @@
  * entry, and several wildcards (of several managers, precedences or ranges)
  * may hang off one entry.  Cost of a lookup: the number of shapes (WILD-7).
  *
+ * Each masked key that has ports is there once more without them, for
+ * fragments (CLASSIFIER_SHAPE_FRAGMENTS); these shapes have numbers of their
+ * own, one for each shape at most, so that they never run out first.
+ *
  * Pure; must not know of packets, messages in flight or the kernel.  What the
  * kernel's classifier must be told is reported through wildtab_watch.
  */
@@ -27,8 +31,13 @@ struct wildcard {
 	uint8_t advertise_count;
 	struct wire_advertise advertise[WIRE_MAX_ACTIONS]; /* resolved: address never of family 0 */
 	uint16_t mask_bits;
-	uint64_t flows;
+	uint64_t flows;                /* punted under it */
+	uint64_t denies;               /* updates refused: to replace it, or of a flow that it covers */
+	uint64_t drops;                /* packets it drops, and those held for its manager's answer in vain */
+	uint64_t timeouts;             /* questions under it without an answer in time */
+	uint64_t made_ms;              /* when the first of its lineage was stored */
 	uint64_t serial;               /* position in listings */
+	uint64_t lineage;              /* serial of the first of those that replaced each other */
 	struct wildcard *next_in_slot; /* same masked key */
 	struct wildcard *next, *prev;  /* all of them, oldest first */
 	struct wild_slot *slot;
@@ -64,6 +73,11 @@ void wildtab_remove(struct wildtab *t, struct wildcard *w);
  */
 size_t wildtab_match(const struct wildtab *t, const struct flow_key *k, uint16_t flags, struct wildcard **out,
 		     size_t cap);
+/*
+ * May what becomes of packets between these addresses depend on their ports?  If so, a fragment without ports cannot be
+ * decided on (ACT-10): a wildcard asks for ports, or a manager may answer for one flow otherwise than for another.
+ */
+bool wildtab_ports_matter(const struct wildtab *t, const struct flow_key *k);
 /* Does a wildcard of this manager cover the key?  (FIX-6) */
 bool wildtab_covers(const struct wildtab *t, const struct flow_key *k, const struct manager *manager);
 

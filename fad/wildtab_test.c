@@ -17,18 +17,28 @@ static const uint64_t SEED[2] = {1, 2};
 
 /* What the kernel would hold. */
 struct kernel {
-	int shapes, keys;
-	bool refuse_shape, refuse_key;
+	int shapes, keys;                   /* of wildcards */
+	int fragment_shapes, fragment_keys; /* for fragments */
+	struct classifier_key fragment_key; /* the latest of these */
+	bool refuse_shape, refuse_key, refuse_fragments;
 };
 
 static bool on_shape(void *ctx, uint16_t number, const struct classifier_shape *shape)
 {
 	struct kernel *k = ctx;
 
-	ck_assert_uint_lt(number, CLASSIFIER_MAX_SHAPES);
+	ck_assert_uint_lt(number, CLASSIFIER_ALL_SHAPES);
 	if (shape && k->refuse_shape)
 		return false;
-	k->shapes += shape ? 1 : -1;
+	if (shape) /* each kind has its own numbers */
+		ck_assert((shape->flags & CLASSIFIER_SHAPE_FRAGMENTS) == 0 ||
+			  (!shape->sport_mask && !shape->dport_mask));
+	if (shape)
+		ck_assert(!(shape->flags & CLASSIFIER_SHAPE_FRAGMENTS) == (number < CLASSIFIER_MAX_SHAPES));
+	if (number < CLASSIFIER_MAX_SHAPES)
+		k->shapes += shape ? 1 : -1;
+	else
+		k->fragment_shapes += shape ? 1 : -1;
 	return true;
 }
 
@@ -39,7 +49,14 @@ static bool on_key(void *ctx, const struct classifier_key *key, bool add)
 	ck_assert(key->family == 4 || key->family == 6);
 	if (add && k->refuse_key)
 		return false;
-	k->keys += add ? 1 : -1;
+	if (key->shape < CLASSIFIER_MAX_SHAPES) {
+		k->keys += add ? 1 : -1;
+		return true;
+	}
+	if (add && k->refuse_fragments)
+		return false;
+	k->fragment_keys += add ? 1 : -1;
+	k->fragment_key = *key;
 	return true;
 }
 
@@ -286,6 +303,106 @@ START_TEST(test_WILD_2_WILD_6_PREC_9_random_cases_against_a_linear_matcher)
 	wildtab_free(t);
 	ck_assert_int_eq(kernel.shapes, 0);
 	ck_assert_int_eq(kernel.keys, 0);
+	ck_assert_int_eq(kernel.fragment_shapes, 0);
+	ck_assert_int_eq(kernel.fragment_keys, 0);
+}
+END_TEST
+
+/* To this address, TCP, this port. */
+static struct wildcard *to_port(struct manager *m, uint32_t dst, uint16_t port)
+{
+	struct wire_wildcard match = to_mask(dst, 0xffffffff);
+
+	match.proto = IPPROTO_TCP;
+	match.dport = port;
+	return wildcard_new(m, &match);
+}
+
+/* One key an address for fragments, however many ports have wildcards there. */
+START_TEST(test_ACT_10_a_key_without_ports_for_fragments)
+{
+	struct manager m = {.peer = {.identity = 1}};
+	struct kernel kernel = {0};
+	struct wildtab *t = wildtab_new(10, SEED, &WATCH, &kernel);
+	struct wildcard *w[] = {to_port(&m, 0x0a000001, 80), to_port(&m, 0x0a000001, 80), to_port(&m, 0x0a000001, 443),
+				to_port(&m, 0x0a000002, 80), to_port(&m, 0x0a000003, 0)};
+	static const int keys_after[] = {1, 1, 1, 2, 2}, keys_left[] = {2, 2, 1, 0, 0};
+	static const uint8_t dst[16] = {10, 0, 0, 1};
+
+	for (int i = 0; i < 5; i++) {
+		ck_assert(wildtab_add(t, w[i]));
+		ck_assert_int_eq(kernel.fragment_keys, keys_after[i]);
+		if (i == 0)
+			ck_assert_mem_eq(kernel.fragment_key.dst, dst, 16);
+	}
+	ck_assert_int_eq(kernel.fragment_shapes, 1);
+	ck_assert_uint_eq(kernel.fragment_key.proto, IPPROTO_TCP);
+	ck_assert_uint_eq(kernel.fragment_key.dport, 0);
+	ck_assert_uint_eq(wildtab_shapes(t), 2);
+	for (int i = 0; i < 5; i++) {
+		wildtab_remove(t, w[i]);
+		ck_assert_int_eq(kernel.fragment_keys, keys_left[i]);
+	}
+	ck_assert_int_eq(kernel.fragment_shapes, 0);
+	wildtab_free(t);
+}
+END_TEST
+
+/* The requirement, read aloud: is there a wildcard for these addresses that looks at ports, or takes packets? */
+static bool naive_ports_matter(const struct wildtab *t, const struct flow_key *k)
+{
+	for (const struct wildcard *w = wildtab_first(t); w; w = w->next) {
+		bool cares = w->match.sport || w->match.dport;
+		struct flow_key portless = *k;
+		struct wildcard without = *w;
+
+		for (int i = 0; i < w->range_count; i++)
+			cares |= w->ranges[i].field == WIRE_RANGE_SPORT || w->ranges[i].field == WIRE_RANGE_DPORT;
+		for (int i = 0; i < w->a.interest_count; i++)
+			cares |= (w->a.interest[i].data & ~w->a.interest[i].copy) ||
+				 (w->a.interest[i].copy & w->a.interest[i].hold);
+		portless.sport = portless.dport = without.match.sport = without.match.dport = 0;
+		without.range_count = 0; /* of addresses, too: the table may wait for nothing, but not the other way */
+		if (cares && matches(&without, &portless))
+			return true;
+	}
+	return false;
+}
+
+START_TEST(test_ACT_10_random_cases_of_ports_that_matter)
+{
+	struct manager m = {.peer = {.identity = 1}};
+	struct kernel kernel = {0};
+	struct wildtab *t = wildtab_new(12, SEED, &WATCH, &kernel);
+	struct random r = {20261125};
+	size_t yes = 0, no = 0;
+
+	for (int round = 0; round < 50000; round++) {
+		struct flow_key k = random_key(&r);
+
+		if (next(&r, 3) == 0) {
+			struct wildcard *w = random_wildcard(&r, &m, 1);
+
+			w->a.interest_count = next(&r, 4) == 0;
+			w->a.interest = calloc(1, sizeof(*w->a.interest));
+			*w->a.interest = (struct wire_interest){.data = (uint16_t)next(&r, 4),
+								.copy = (uint16_t)next(&r, 4),
+								.hold = (uint16_t)next(&r, 4)};
+			if (!wildtab_add(t, w)) {
+				free(w->a.interest);
+				free(w);
+			}
+		} else if (wildtab_first(t) && (next(&r, 4) == 0 || wildtab_count(t) == 12)) {
+			wildtab_remove(t, wildtab_first(t));
+		}
+		ck_assert(wildtab_ports_matter(t, &k) == naive_ports_matter(t, &k));
+		yes += wildtab_ports_matter(t, &k);
+		no += !wildtab_ports_matter(t, &k);
+	}
+	ck_assert_uint_gt(yes, 1000);
+	ck_assert_uint_gt(no, 1000);
+	wildtab_free(t);
+	ck_assert_int_eq(kernel.fragment_keys, 0);
 }
 END_TEST
 
@@ -366,6 +483,42 @@ START_TEST(test_WILD_4_equality_is_manager_match_ranges_and_rank)
 }
 END_TEST
 
+/* However many match at one rank, the best of it and all other ranks are found, whichever come first. */
+START_TEST(test_PREC_1_PREC_9_many_of_one_rank_hide_no_other)
+{
+	struct manager m = {.peer = {.identity = 1}};
+	struct wire_wildcard match = to_mask(0x0a000001, 0xffffffff);
+	struct flow_key k = key_to(0x0a000001, 80);
+
+	for (int order = 0; order < 4; order++) {
+		struct kernel kernel = {0};
+		struct wildtab *t = wildtab_new(1000, SEED, &WATCH, &kernel);
+		struct wildcard *found[WILDTAB_MAX_MATCHES];
+		size_t n, behind = 0;
+
+		for (uint32_t i = 0; i < 3 * WILDTAB_MAX_MATCHES; i++) {
+			struct wildcard *w = wildcard_new(&m, &match);
+			uint32_t place = order & 1 ? 3 * WILDTAB_MAX_MATCHES - 1 - i : i;
+
+			/* Every 64th is alone at a rank of its own; the others crowd rank 5. */
+			w->a.rank = place % 64 == 63 ? 1 + 4 * (place / 64) : 5;
+			w->a.backup = order & 2 ? place : 1000 - place;
+			ck_assert(wildtab_add(t, w));
+		}
+		n = wildtab_match(t, &k, 0, found, WILDTAB_MAX_MATCHES);
+		ck_assert_uint_eq(n, WILDTAB_MAX_MATCHES);
+		check_order(found, n);
+		ck_assert_uint_eq(found[0]->a.rank, 1);
+		ck_assert_uint_eq(found[1]->a.rank, 5);
+		ck_assert_uint_eq(found[1]->a.backup, order & 2 ? 0 : 1000 - 190);
+		for (size_t i = 0; i < n; i++)
+			behind += found[i]->a.rank == 9;
+		ck_assert_uint_eq(behind, 1);
+		wildtab_free(t);
+	}
+}
+END_TEST
+
 START_TEST(test_refused_by_the_kernel_or_full_changes_nothing)
 {
 	struct manager m = {.peer = {.identity = 1}};
@@ -385,6 +538,17 @@ START_TEST(test_refused_by_the_kernel_or_full_changes_nothing)
 	ck_assert_uint_eq(wildtab_count(t), 1);
 	ck_assert_int_eq(kernel.shapes, 1);
 	free(x);
+	/* A key for packets without one for their fragments is none. */
+	wildtab_remove(t, w);
+	kernel.refuse_fragments = true;
+	w = to_port(&m, 0x0a000001, 80);
+	ck_assert(!wildtab_add(t, w));
+	ck_assert_int_eq(kernel.shapes, 0);
+	ck_assert_int_eq(kernel.keys, 0);
+	ck_assert_int_eq(kernel.fragment_shapes, 0);
+	ck_assert_uint_eq(wildtab_shapes(t), 0);
+	kernel.refuse_fragments = false;
+	ck_assert(wildtab_add(t, w));
 	wildtab_free(t);
 }
 END_TEST
@@ -399,8 +563,11 @@ START_TEST(test_more_shapes_than_there_are_is_refused_and_freed_ones_are_reused)
 
 	for (uint32_t i = 0; i < CLASSIFIER_MAX_SHAPES; i++) {
 		match = to_mask(0, i);
+		match.proto = IPPROTO_TCP;
+		match.dport = 80; /* those for fragments do not count */
 		ck_assert(wildtab_add(t, wildcard_new(&m, &match)));
 	}
+	ck_assert_int_eq(kernel.fragment_shapes, CLASSIFIER_MAX_SHAPES);
 	match = to_mask(0, 1000);
 	w = wildcard_new(&m, &match);
 	ck_assert(!wildtab_add(t, w));
@@ -483,9 +650,12 @@ int main(void)
 	int failed;
 
 	tcase_add_test(t, test_WILD_2_WILD_6_PREC_9_random_cases_against_a_linear_matcher);
+	tcase_add_test(t, test_ACT_10_a_key_without_ports_for_fragments);
+	tcase_add_test(t, test_ACT_10_random_cases_of_ports_that_matter);
 	tcase_add_test(t, test_WILD_2_masks_need_not_be_contiguous);
 	tcase_add_test(t, test_WILD_6_ports_and_addresses_in_ranges);
 	tcase_add_test(t, test_WILD_4_equality_is_manager_match_ranges_and_rank);
+	tcase_add_test(t, test_PREC_1_PREC_9_many_of_one_rank_hide_no_other);
 	tcase_add_test(t, test_refused_by_the_kernel_or_full_changes_nothing);
 	tcase_add_test(t, test_more_shapes_than_there_are_is_refused_and_freed_ones_are_reused);
 	tcase_add_test(t, test_WILD_7_cost_is_of_shapes_not_of_wildcards);

@@ -56,17 +56,31 @@ def serve(port, name):
             answer(key.fileobj, name.encode())
 
 
+def sized(text, size):
+    """So many bytes, no two parts of them alike; the text alone if there is no size."""
+    if size is None:
+        return text.encode()
+    return b"".join(b"%s %d " % (text.encode(), at) for at in range(0, size, len(text) + 2))[:size]
+
+
+def described(sent, reply, size):
+    if size is None:
+        return reply.decode(errors="replace")
+    return f"{len(reply)} bytes, {'unchanged' if reply == sent else 'changed'}"
+
+
 def ask(arguments):
     """One line a reply; exit status 1 when one did not come."""
     lost = 0
     family = socket.AF_INET6 if ":" in arguments.ask else socket.AF_INET
+    payload = sized(arguments.payload, arguments.size)
     for _ in range(arguments.count):
         with socket.socket(family, socket.SOCK_DGRAM) as s:
             s.settimeout(arguments.timeout)
             s.connect((arguments.ask, arguments.port))
             try:
-                s.send(arguments.payload.encode())
-                print(s.recv(65535).decode(errors="replace"))
+                s.send(payload)
+                print(described(payload, s.recv(65535), arguments.size))
             except OSError as error:
                 print(f"no reply from {arguments.ask}: {error}", file=sys.stderr)
                 lost += 1
@@ -80,6 +94,8 @@ def main():
     parser.add_argument("--ask", metavar="ADDRESS", help="be a client: send, print the reply")
     parser.add_argument("--count", type=int, default=1, help="ask so often, each time from another port")
     parser.add_argument("--timeout", type=float, default=2, metavar="SECONDS", help="wait for a reply; default: 2")
+    parser.add_argument("--size", type=int, metavar="BYTES",
+                        help="make the payload so large, and only say whether it came back")
     parser.add_argument("payload", nargs="?", default="whoami", help="what to send; default: whoami")
     arguments = parser.parse_args()
     if arguments.ask:

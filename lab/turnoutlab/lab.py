@@ -244,6 +244,7 @@ class Lab:
             with open(path, "w", encoding="ascii") as f:
                 f.write(daemons.configuration(daemon, shape, node, self.state["key"], f"{entry['directory']}/frr/run"))
         tools = {"udp-echo": f"#!/bin/sh\nexec {HERE}/udp-echo.py \"$@\"\n",
+                 "decap": f"#!/bin/sh\nexec {HERE}/decap.py \"$@\"\n",
                  "turnoutctl": f"#!/bin/sh\nexec {self.state['build']}/turnoutctl --run-dir {entry['run_dir']} \"$@\"\n"}
         if node.runs_frr:
             frr.prepare(shape, node, f"{entry['directory']}/frr")

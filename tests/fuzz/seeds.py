@@ -3,7 +3,7 @@
 """Seeds for the fuzzers out of the test vectors: seeds.py DIRECTORY.
 
 DIRECTORY/wire gets the bytes of every message, good or bad; DIRECTORY/packet
-the packets inside them, behind the eight bytes that say what is done to it.
+the packets inside them, ICMP errors and fragments, behind the eight bytes that say what is done to it.
 Knows the text format of tests/vectors, and of messages only how to find a segment.
 """
 import pathlib
@@ -36,6 +36,11 @@ def packet_of(message):
 def main(target):
     for name in ("wire", "packet"):
         (target / name).mkdir(parents=True, exist_ok=True)
+    # ICMP errors and fragments: some of each kind.
+    for path in sorted([*VECTORS.glob("packets/errors*.txt"), VECTORS / "packets/fragments.txt"]):
+        packets = [bytes.fromhex(line[3:]) for line in path.read_text().splitlines() if line.startswith("in ")]
+        for number, packet in enumerate(packets[::5]):
+            (target / "packet" / f"{path.stem}-{number}").write_bytes(CHOICES[1 + number % 2] + packet)
     for path in sorted(VECTORS.glob("messages*/*.txt")):
         message = bytes_of(path)
         (target / "wire" / path.stem).write_bytes(message)

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * ICMP errors on their way through the engine: those about a flow go that
+ * flow's way (KEY-4), and what is larger than its way out is answered by one (FA-7).
+ *
+ * Must not know how an error is written or edited.
+ */
+#include <string.h>
+
+#include "fad/engine_priv.h"
+#include "fad/engine_wrap.h"
+#include "fad/packet_error.h"
+#include "fad/segment.h"
+#include "lib/hash.h"
+
+/* Packets up to this size are not worth asking for their MTU: any link of today carries them. */
+#define SMALL_IPV4 576
+#define SMALL_IPV6 1280 /* there may be none that does not (RFC 8200) */
+
+#define ERRORS_PER_SECOND    1000
+#define ERRORS_PER_RECIPIENT 10 /* a second */
+
+/* ---- about a flow ---- */
+
+bool engine_knows(const struct engine *e, const struct flow_key *k)
+{
+	struct wildcard *one[1];
+
+	return fixtab_flow(e->fixed, k) || hold_find(e->hold, k) || wildtab_match(e->wild, k, 0, one, 1) > 0;
+}
+
+void engine_follow(const struct engine *e, struct packet *p)
+{
+	/* To the router itself: whoever asked to see that gets it as it is (FA-8). */
+	if (p->embedded && !p->guarded && engine_knows(e, &p->flow))
+		packet_follow(p);
+}
+
+/* ---- too big ---- */
+
+/* Of a super-packet the segments count. */
+static uint32_t size_on_wire(const struct packet *p)
+{
+	return segment_count(p) > 1 ? p->payload + p->offload.gso_size : p->len;
+}
+
+/* An IPv4 packet that routers may cut is nobody's fault: the kernel cuts it. */
+static bool may_be_cut(const struct packet *p)
+{
+	return p->key.family == 4 && !(p->data[6] & 0x40);
+}
+
+static struct addr way_out(const struct flow_plan *plan, const struct packet *p)
+{
+	if (plan->tunnel)
+		return plan->tunnel->remote;
+	if (!addr_is_zero(&plan->next_hop))
+		return plan->next_hop;
+	return addr_make(p->key.family, plan->edit.set & PLAN_DST ? plan->edit.dst : p->key.dst);
+}
+
+/* The largest of these packets that gets through; 0: that is not known. */
+static uint32_t room(struct engine *e, const struct flow_plan *plan, const struct packet *p)
+{
+	struct addr to = way_out(plan, p);
+	uint32_t overhead = plan->tunnel ? wrap_overhead(plan->tunnel) : 0;
+	struct engine_route route;
+
+	if (!e->out->route || !e->out->route(e->ctx, &to, &route) || route.mtu <= overhead)
+		return 0;
+	return route.mtu - overhead;
+}
+
+/* Never about an error, nor about a later fragment. */
+static bool may_be_told(const struct packet *p)
+{
+	return !p->embedded && (!p->fragment || p->first_fragment);
+}
+
+/* At most so many a second, in all and towards one address.  Two addresses may share a place. */
+static bool error_allowed(struct engine *e, const struct addr *to)
+{
+	struct error_limit *l = &e->errors;
+	uint8_t *place = &l->places[hash_bytes(e->conf.hash_key, to, sizeof(*to)) % ENGINE_ERROR_PLACES];
+
+	if (e->ticked_ms - l->window_ms >= 1000) {
+		memset(l, 0, sizeof(*l));
+		l->window_ms = e->ticked_ms;
+	}
+	if (l->sent >= ERRORS_PER_SECOND || *place >= ERRORS_PER_RECIPIENT)
+		return false;
+	l->sent++;
+	(*place)++;
+	return true;
+}
+
+/* Tell the sender about his packet as he knows it, not as it would have gone out. */
+static bool tell_too_big(struct engine *e, const struct packet *p, uint32_t mtu)
+{
+	bool v4 = p->data[0] >> 4 == 4;
+	struct addr sender = addr_make(v4 ? 4 : 6, p->data + (v4 ? 12 : 8));
+	size_t len = segment_write(p, 0, e->scratch, sizeof(e->scratch));
+	struct packet error = {.ifindex = p->ifindex};
+	uint8_t bytes[PACKET_ERROR_MAX];
+	struct engine_route route;
+
+	if (!len || !e->out->route(e->ctx, &sender, &route) || route.source.family != sender.family ||
+	    !error_allowed(e, &sender))
+		return false;
+	len = packet_error_too_big(e->scratch, len, mtu, &route.source, bytes);
+	return len && packet_parse(&error, bytes, len) == PACKET_OK && e->out->forward(e->ctx, &error, NULL);
+}
+
+bool engine_fits(struct engine *e, const struct flow_plan *plan, const struct packet *p)
+{
+	uint32_t size = size_on_wire(p), mtu;
+
+	if (size <= (p->key.family == 4 ? SMALL_IPV4 : SMALL_IPV6) || may_be_cut(p))
+		return true;
+	/* Unchanged it is the kernel's, which says it better. */
+	if (!plan->edit.set && !plan->far && addr_is_zero(&plan->next_hop))
+		return true;
+	mtu = room(e, plan, p);
+	if (!mtu || size <= mtu)
+		return true;
+	if (may_be_told(p) && tell_too_big(e, p, mtu)) {
+		engine_count(e, ENGINE_ERRORS);
+		engine_lose(e, ENGINE_DROP_TOO_BIG, p);
+	} else {
+		engine_lose(e, ENGINE_DROP_TOO_BIG_UNTOLD, p);
+	}
+	return false;
+}

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "lib/counter.h"
+#include "smd/keys.h"
 
 #define PAGE_ROWS     500u
 #define PAGE_MOST     2000u
@@ -75,9 +76,9 @@ struct agent_item {
 	char name[WIRE_MAX_NAME + 1], identity[HEX_LEN], address[ENDPOINT_STRLEN];
 };
 
-static void fill_agent(struct agent_item *i, const struct agent *g, uint64_t now_ms)
+static void fill_agent(struct agent_item *i, const struct agent *g, uint32_t needs, uint64_t now_ms)
 {
-	bool unable = agent_cannot(g) & (wire_bit(WIRE_SEG_NAT) | wire_bit(WIRE_SEG_INTEREST));
+	bool unable = agent_cannot(g) & needs;
 
 	turnout__agent_row__init(&i->row);
 	snprintf(i->name, sizeof(i->name), "%s", g->name);
@@ -106,7 +107,7 @@ static const char *show_agents(struct admin *a, const Turnout__Request *request,
 	items = a->items;
 	reply->agents = a->rows;
 	while (reply->n_agents < limit && (g = agents_next(all, &number))) {
-		fill_agent(&items[reply->n_agents], g, now_ms);
+		fill_agent(&items[reply->n_agents], g, manager_needs(a->manager), now_ms);
 		reply->agents[reply->n_agents] = &items[reply->n_agents].row;
 		reply->n_agents++;
 	}
@@ -122,32 +123,52 @@ struct service_item {
 	char vip[ADDR_STRLEN];
 };
 
+static void fill_service(struct service_item *i, const struct vip *v)
+{
+	struct addr addr = service_key_addr(&v->key);
+
+	addr_print(&addr, i->vip);
+	i->row.name = v->group->conf->name;
+	i->row.vip = i->vip;
+	i->row.protocol = borrow(proto_text(v->key.proto));
+	i->row.port = v->key.port;
+	i->row.method = borrow(balancer_method_name(v->group->conf->method));
+	i->row.mode = borrow(smd_config_mode_name(v->group->conf->mode));
+	i->row.state = borrow(group_state_name(v->group->state));
+	i->row.servers = balancer_usable(v->group->balancer);
+	i->row.flows = v->flows;
+	i->row.decisions = v->decisions;
+}
+
+/* It decides nothing here: its rules are at the agents. */
+static void fill_filter(struct service_item *i, const struct filter_conf *f)
+{
+	i->row.name = f->name;
+	i->row.method = borrow("filter");
+	i->row.state = borrow(group_state_name(GROUP_ANNOUNCED));
+}
+
+/* The VIPs, then the filters. */
 static const char *show_services(struct admin *a, const Turnout__Request *request, Turnout__Reply *reply)
 {
 	const struct services *s = manager_services(a->manager);
+	const struct smd_conf *conf = manager_conf(a->manager);
 	struct service_item *items;
 	size_t first, count;
 
-	if (!page_begin(a, request, reply, s->vip_count, sizeof(*items), &first, &count))
+	if (!page_begin(a, request, reply, s->vip_count + conf->filters.count, sizeof(*items), &first, &count))
 		return NO_MEMORY;
 	items = a->items;
 	reply->services = a->rows;
 	for (; reply->n_services < count; reply->n_services++) {
-		const struct vip *v = &s->vips[first + reply->n_services];
 		struct service_item *i = &items[reply->n_services];
-		struct addr addr = service_key_addr(&v->key);
+		size_t n = first + reply->n_services;
 
 		turnout__service_row__init(&i->row);
-		addr_print(&addr, i->vip);
-		i->row.name = v->group->conf->name;
-		i->row.vip = i->vip;
-		i->row.protocol = borrow(proto_text(v->key.proto));
-		i->row.port = v->key.port;
-		i->row.method = borrow(balancer_method_name(v->group->conf->method));
-		i->row.state = borrow(group_state_name(v->group->state));
-		i->row.servers = balancer_usable(v->group->balancer);
-		i->row.flows = v->flows;
-		i->row.decisions = v->decisions;
+		if (n < s->vip_count)
+			fill_service(i, &s->vips[n]);
+		else
+			fill_filter(i, smd_config_filter(conf, n - s->vip_count));
 		reply->services[reply->n_services] = &i->row;
 	}
 	return NULL;
@@ -192,12 +213,111 @@ static const char *show_servers(struct admin *a, const Turnout__Request *request
 	return NULL;
 }
 
+/* ---- wildcards ---- */
+
+struct wildcard_item {
+	Turnout__WildcardRow row;
+	char protocol[8], name[80], advertise[ADDR_STRLEN + 4], actions[320];
+	char source[2 * ADDR_STRLEN], destination[2 * ADDR_STRLEN];
+};
+
+static void print_masked(uint8_t family, const uint8_t *bytes, const uint8_t *mask, char *text, size_t size)
+{
+	struct addr a = addr_make(family, bytes);
+	char where[ADDR_STRLEN];
+	unsigned bits = 0;
+
+	for (size_t i = 0; i < addr_len(family); i++)
+		bits += (unsigned)__builtin_popcount(mask[i]); /* they are prefixes */
+	snprintf(text, size, "%s/%u", addr_print(&a, where), bits);
+}
+
+static void describe_wildcard(const struct manager_wildcard *w, char *text, size_t size)
+{
+	size_t used = (size_t)snprintf(text, size, "%s",
+				       w->punts                               ? "ask about every packet"
+				       : w->match->flags & WIRE_FLAG_DISPATCH ? "drop"
+									      : "go on");
+
+	for (uint8_t i = 0; i < w->range_count && used < size; i++)
+		used += (size_t)snprintf(text + used, size - used, "%s%u-%u", i ? "," : " of ports ",
+					 w->ranges[i].low_port, w->ranges[i].high_port);
+}
+
+static void fill_wildcard(const struct admin *a, struct wildcard_item *i, const struct manager_wildcard *w)
+{
+	turnout__wildcard_row__init(&i->row);
+	print_masked(w->match->family, w->match->src, w->match->src_mask, i->source, sizeof(i->source));
+	print_masked(w->match->family, w->match->dst, w->match->dst_mask, i->destination, sizeof(i->destination));
+	describe_wildcard(w, i->actions, sizeof(i->actions));
+	if (w->filter)
+		snprintf(i->name, sizeof(i->name), "%s rule %u", w->filter->name, w->rule);
+	else if (w->service)
+		snprintf(i->name, sizeof(i->name), "%s", w->service->name);
+	i->row.manager = borrow(a->name);
+	i->row.protocol = borrow(proto_name(w->match->proto, i->protocol));
+	i->row.source = i->source;
+	i->row.destination = i->destination;
+	i->row.sport = w->match->sport;
+	i->row.dport = w->match->dport;
+	i->row.precedence = w->precedence;
+	i->row.backup = w->backup;
+	i->row.actions = i->actions;
+	i->row.advertise = w->advertise ? i->destination : i->advertise;
+	i->row.ttl_s = w->ttl_s;
+	i->row.name = i->name;
+}
+
+/* What is announced at present. */
+static const char *show_wildcards(struct admin *a, const Turnout__Request *request, Turnout__Reply *reply)
+{
+	uint32_t number = (uint32_t)request->cursor, limit = page_limit(request);
+	struct manager_wildcard w;
+	struct wildcard_item *items;
+
+	if (request->cursor > UINT32_MAX)
+		return NULL;
+	if (!page_alloc(a, limit, sizeof(*items)))
+		return NO_MEMORY;
+	items = a->items;
+	reply->wildcards = a->rows;
+	for (; reply->n_wildcards < limit && (w = manager_wildcard(a->manager, number)).match; number++) {
+		struct wildcard_item *i = &items[reply->n_wildcards];
+
+		if (!w.wanted)
+			continue;
+		fill_wildcard(a, i, &w);
+		reply->wildcards[reply->n_wildcards++] = &i->row;
+	}
+	if (reply->n_wildcards == limit && manager_wildcard(a->manager, number).match)
+		reply->next = number;
+	return NULL;
+}
+
 /* ---- affinities ---- */
 
 struct affinity_item {
 	Turnout__AffinityRow row;
-	char source[ENDPOINT_STRLEN], destination[ENDPOINT_STRLEN], actions[ENDPOINT_STRLEN + 8];
+	char source[ENDPOINT_STRLEN], destination[ENDPOINT_STRLEN], actions[2 * (ENDPOINT_STRLEN + 8)];
 };
+
+/* As agents say it: source first. */
+static void describe_nat(const struct flow *f, const struct backend *b, bool forward, char *text, size_t size)
+{
+	struct addr vip = addr_make(f->forward.family, f->forward.dst);
+	struct addr client = addr_make(f->forward.family, f->forward.src);
+	struct addr server = service_key_addr(&b->key);
+	uint16_t from = forward ? f->reverse.dport : f->forward.dport;
+	uint16_t to = forward ? b->key.port : f->forward.sport;
+	char source[ENDPOINT_STRLEN], destination[ENDPOINT_STRLEN];
+
+	endpoint_print(&vip, from, source);
+	endpoint_print(forward ? &server : &client, to, destination);
+	if (flow_masqueraded(f))
+		snprintf(text, size, "snat %s, dnat %s", source, destination);
+	else
+		snprintf(text, size, "%s %s", forward ? "dnat" : "snat", forward ? destination : source);
+}
 
 static void fill_affinity(const struct admin *a, struct affinity_item *i, const struct flow *f, bool forward,
 			  uint64_t now_ms)
@@ -205,18 +325,18 @@ static void fill_affinity(const struct admin *a, struct affinity_item *i, const 
 	const struct flow_key *k = forward ? &f->forward : &f->reverse;
 	const struct backend *b = &manager_services(a->manager)->backends[f->backend];
 	struct addr src = addr_make(k->family, k->src), dst = addr_make(k->family, k->dst);
-	struct addr server = service_key_addr(&b->key), vip = addr_make(k->family, f->forward.dst);
-	char where[ENDPOINT_STRLEN];
+	struct addr server = service_key_addr(&b->key);
+	char where[ADDR_STRLEN];
 
 	turnout__affinity_row__init(&i->row);
 	endpoint_print(&src, k->sport, i->source);
 	endpoint_print(&dst, k->dport, i->destination);
 	if (f->kind == FLOW_PASS)
 		snprintf(i->actions, sizeof(i->actions), "none");
-	else if (forward)
-		snprintf(i->actions, sizeof(i->actions), "dnat %s", endpoint_print(&server, b->key.port, where));
+	else if (!group_translates(b->group))
+		snprintf(i->actions, sizeof(i->actions), "dispatch to %s", addr_print(&server, where));
 	else
-		snprintf(i->actions, sizeof(i->actions), "snat %s", endpoint_print(&vip, f->forward.dport, where));
+		describe_nat(f, b, forward, i->actions, sizeof(i->actions));
 	i->row.manager = borrow(a->name);
 	i->row.protocol = borrow(proto_text(k->proto));
 	i->row.source = i->source;
@@ -251,9 +371,10 @@ static const char *show_affinities(struct admin *a, const Turnout__Request *requ
 		return NO_MEMORY;
 	reply->affinities = a->rows;
 	while (reply->n_affinities < limit && (f = flows_next(all, &slot))) {
-		if (f->kind == FLOW_NAT)
+		if (f->kind == FLOW_BALANCED)
 			add_affinity(a, reply, f, true, now_ms);
-		add_affinity(a, reply, f, false, now_ms);
+		if (f->kind == FLOW_PASS || group_translates(manager_services(a->manager)->backends[f->backend].group))
+			add_affinity(a, reply, f, false, now_ms);
 	}
 	if (reply->n_affinities >= limit && flows_next(all, &(uint32_t){slot}))
 		reply->next = slot;
@@ -330,7 +451,7 @@ static const char *show_flows(struct admin *a, const Turnout__Request *request, 
 	items = a->items;
 	reply->flows = a->rows;
 	while (reply->n_flows < limit && (f = flows_next(all, &slot))) {
-		if (f->kind != FLOW_NAT)
+		if (f->kind != FLOW_BALANCED)
 			continue;
 		fill_flow(a, &items[reply->n_flows], f, now_ms);
 		reply->flows[reply->n_flows] = &items[reply->n_flows].row;
@@ -517,6 +638,8 @@ const char *admin_answer(struct admin *a, const Turnout__Request *request, Turno
 		return show_services(a, request, reply);
 	case TURNOUT__REQUEST__WHAT_SHOW_SERVERS:
 		return show_servers(a, request, reply);
+	case TURNOUT__REQUEST__WHAT_SHOW_WILDCARDS:
+		return show_wildcards(a, request, reply);
 	case TURNOUT__REQUEST__WHAT_SHOW_AFFINITIES:
 		return show_affinities(a, request, reply, now_ms);
 	case TURNOUT__REQUEST__WHAT_SHOW_COUNTERS:

@@ -311,6 +311,88 @@ START_TEST(test_counters_version_and_the_rest_ARCH_7)
 }
 END_TEST
 
+static const char CASCADE[] =
+	"identity: 0x201\n"
+	"control: {address: 10.77.0.11}\n"
+	"backup: 1\n"
+	"filters:\n"
+	"  - name: border\n"
+	"    rules:\n"
+	"      - {action: permit, source: 198.51.100.7}\n"
+	"      - {action: deny, source: 198.51.100.0/24, protocol: tcp, ports: [25, 8000-8999]}\n"
+	"services:\n"
+	"  - {name: near, vip: 203.0.113.10, port: 80, mode: direct, check: {type: none}, servers: "
+	"[{name: web1, address: 10.0.20.11}]}\n"
+	"  - {name: own, vip: 203.0.113.20, port: 80, check: {type: none}, servers: "
+	"[{name: web1, address: 10.0.20.11}]}\n";
+
+START_TEST(test_filters_modes_and_what_is_announced_ARCH_7_SVC_5)
+{
+	struct fixture *f = fixture_new(CASCADE);
+	struct admin a = admin_of(f);
+	Turnout__Reply r;
+
+	ck_assert_ptr_null(ask(&a, f, TURNOUT__REQUEST__WHAT_SHOW_SERVICES, 0, 0, &r));
+	ck_assert_uint_eq(r.n_services, 3);
+	ck_assert_str_eq(r.services[0]->mode, "direct");
+	ck_assert_str_eq(r.services[1]->mode, "nat");
+	ck_assert_str_eq(r.services[2]->name, "border");
+	ck_assert_str_eq(r.services[2]->method, "filter");
+	ck_assert_str_eq(r.services[2]->state, "announced");
+	release(&a, &r);
+	ck_assert_ptr_null(ask(&a, f, TURNOUT__REQUEST__WHAT_SHOW_WILDCARDS, 0, 4, &r));
+	ck_assert_uint_eq(r.n_wildcards, 4);
+	ck_assert_str_eq(r.wildcards[0]->name, "border rule 1");
+	ck_assert_str_eq(r.wildcards[0]->actions, "go on");
+	ck_assert_str_eq(r.wildcards[0]->protocol, "any");
+	ck_assert_str_eq(r.wildcards[0]->source, "198.51.100.7/32");
+	ck_assert_str_eq(r.wildcards[0]->destination, "0.0.0.0/0");
+	ck_assert_uint_eq(r.wildcards[0]->precedence, 50);
+	ck_assert_uint_eq(r.wildcards[0]->backup, 65536);
+	ck_assert_str_eq(r.wildcards[1]->name, "border rule 2");
+	ck_assert_str_eq(r.wildcards[1]->actions, "drop of ports 25-25,8000-8999");
+	ck_assert_str_eq(r.wildcards[1]->advertise, "");
+	ck_assert_str_eq(r.wildcards[2]->name, "near");
+	ck_assert_str_eq(r.wildcards[2]->advertise, "203.0.113.10/32");
+	ck_assert_str_eq(r.wildcards[2]->actions, "ask about every packet");
+	ck_assert_uint_eq(r.wildcards[2]->dport, 80);
+	ck_assert_uint_eq(r.wildcards[2]->backup, 1);
+	ck_assert_uint_ne(r.next, 0);
+	release(&a, &r);
+	ck_assert_ptr_null(ask(&a, f, TURNOUT__REQUEST__WHAT_SHOW_WILDCARDS, 4, 4, &r));
+	ck_assert_uint_eq(r.n_wildcards, 1); /* of the translated service's server only */
+	ck_assert_str_eq(r.wildcards[0]->name, "own");
+	ck_assert_uint_eq(r.wildcards[0]->sport, 80);
+	ck_assert_uint_eq(r.next, 0);
+	release(&a, &r);
+	ck_assert_ptr_null(ask(&a, f, TURNOUT__REQUEST__WHAT_SHOW_WILDCARDS, UINT64_MAX, 4, &r));
+	ck_assert_uint_eq(r.n_wildcards, 0);
+	release(&a, &r);
+	fixture_free(f);
+}
+END_TEST
+
+START_TEST(test_dispatched_and_masqueraded_affinities_ARCH_7_FA_10)
+{
+	struct fixture *f = fixture_new(CASCADE);
+	struct admin a = admin_of(f);
+	struct flow_key direct = fixture_key(IPPROTO_TCP, "198.51.100.1", 1000, "203.0.113.10", 80);
+	struct flow_key hairpin = fixture_key(IPPROTO_TCP, "10.0.20.11", 1001, "203.0.113.20", 80);
+	Turnout__Reply r;
+
+	fixture_ask(f, R1, &direct, SYN);
+	fixture_ask(f, R1, &hairpin, SYN);
+	ck_assert_ptr_null(ask(&a, f, TURNOUT__REQUEST__WHAT_SHOW_AFFINITIES, 0, 0, &r));
+	ck_assert_uint_eq(r.n_affinities, 3);
+	ck_assert_str_eq(r.affinities[0]->actions, "dispatch to 10.0.20.11");
+	ck_assert_str_eq(r.affinities[1]->actions, "snat 203.0.113.20:1001, dnat 10.0.20.11:80");
+	ck_assert_str_eq(r.affinities[2]->actions, "snat 203.0.113.20:80, dnat 10.0.20.11:1001");
+	ck_assert_str_eq(r.affinities[2]->destination, "203.0.113.20:1001");
+	release(&a, &r);
+	fixture_free(f);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("admin");
@@ -324,6 +406,8 @@ int main(void)
 	tcase_add_test(tc, test_flows_with_state_and_agents_ARCH_7_SM_7);
 	tcase_add_test(tc, test_drain_tells_what_has_not_ended_ARCH_7_SM_7);
 	tcase_add_test(tc, test_server_drained_disabled_enabled_ARCH_7_SVC_2);
+	tcase_add_test(tc, test_filters_modes_and_what_is_announced_ARCH_7_SVC_5);
+	tcase_add_test(tc, test_dispatched_and_masqueraded_affinities_ARCH_7_FA_10);
 	tcase_add_test(tc, test_counters_version_and_the_rest_ARCH_7);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "smd/filter.h"
 #include "smd/manager_priv.h"
 
 #define BURST         64u /* messages a tick: an agent's receive buffer takes a few hundred */
@@ -34,17 +35,28 @@ static uint32_t cycle_due(const struct manager *m, uint64_t now_ms)
 
 /* ---- making ---- */
 
+uint32_t announce_needs(const struct service_conf *s)
+{
+	uint32_t action = s->mode == MODE_NAT      ? wire_bit(WIRE_SEG_NAT)
+			  : s->mode == MODE_TUNNEL ? wire_bit(WIRE_SEG_TUNNEL)
+						   : 0;
+
+	return action | wire_bit(WIRE_SEG_INTEREST);
+}
+
 static void start(struct announcement *n, const struct service_key *key, const struct service_conf *conf)
 {
 	n->match.family = key->family;
 	n->match.proto = key->proto;
 	n->precedence = conf->precedence;
+	n->needs = announce_needs(conf);
+	n->conf = conf;
 }
 
 static void make_forward(struct announcement *n, const struct vip *v)
 {
 	start(n, &v->key, v->group->conf);
-	n->forward = true;
+	n->kind = ANNOUNCEMENT_FORWARD;
 	n->group = v->group;
 	n->match.dport = v->key.port;
 	memcpy(n->match.dst, v->key.addr, sizeof(n->match.dst));
@@ -54,9 +66,33 @@ static void make_forward(struct announcement *n, const struct vip *v)
 static void make_reverse(struct announcement *n, const struct backend *b)
 {
 	start(n, &b->key, b->group->conf);
+	n->kind = ANNOUNCEMENT_REVERSE;
 	n->match.sport = b->key.port;
 	memcpy(n->match.src, b->key.addr, sizeof(n->match.src));
 	addr_mask(b->key.family, (uint8_t)(addr_len(b->key.family) * 8), n->match.src_mask);
+}
+
+static void make_rules(const struct smd_conf *conf, const struct filter_conf *f, struct announcements *as)
+{
+	struct filter_wildcard w[2];
+
+	for (size_t i = 0; i < f->rules.count; i++) {
+		size_t count = filter_compile(f, i, conf->backup, w);
+
+		for (size_t j = 0; j < count; j++) {
+			struct announcement *n = &as->all[as->count++];
+
+			n->kind = ANNOUNCEMENT_RULE;
+			n->match = w[j].match;
+			n->range_count = w[j].range_count;
+			memcpy(n->ranges, w[j].ranges, sizeof(n->ranges));
+			n->precedence = f->precedence;
+			n->backup = w[j].backup;
+			n->needs = n->range_count ? wire_bit(WIRE_SEG_RANGES) : 0;
+			n->filter = f;
+			n->rule = (uint32_t)i + 1;
+		}
+	}
 }
 
 /* Services may share a server: one wildcard for all of one precedence. */
@@ -77,18 +113,35 @@ static void set_urgent(struct manager *m, struct announcement *n, bool wanted, u
 	n->due_ms = now_ms;
 }
 
+static size_t rules_count(const struct smd_conf *conf)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < conf->filters.count; i++)
+		n += 2 * smd_config_filter(conf, i)->rules.count;
+	return n;
+}
+
 /* In the order in which they are sent; there is room for m's present ones behind them. */
-bool announce_prepare(const struct manager *m, const struct services *s, struct announcements *as)
+bool announce_prepare(const struct manager *m, const struct smd_conf *conf, const struct services *s,
+		      struct announcements *as)
 {
 	as->count = 0;
-	as->all = calloc(s->vip_count + s->backend_count + m->announcement_count, sizeof(*as->all));
+	as->all = calloc(rules_count(conf) + s->vip_count + s->backend_count + m->announcement_count + 1,
+			 sizeof(*as->all));
 	if (!as->all)
 		return false;
+	/* First: what they deny shall not be balanced meanwhile. */
+	for (size_t i = 0; i < conf->filters.count; i++)
+		make_rules(conf, smd_config_filter(conf, i), as);
 	for (size_t i = 0; i < s->vip_count; i++)
 		make_forward(&as->all[as->count++], &s->vips[i]);
 	for (size_t i = 0; i < s->backend_count; i++)
-		if (!made_before(s, &s->backends[i]))
+		if (group_translates(s->backends[i].group) && !made_before(s, &s->backends[i]))
 			make_reverse(&as->all[as->count++], &s->backends[i]);
+	for (uint32_t i = 0; i < as->count; i++)
+		if (as->all[i].kind != ANNOUNCEMENT_RULE)
+			as->all[i].backup = conf->backup;
 	return true;
 }
 
@@ -96,7 +149,7 @@ bool announce_init(struct manager *m, uint64_t now_ms)
 {
 	struct announcements as;
 
-	if (!announce_prepare(m, m->services, &as))
+	if (!announce_prepare(m, m->conf, m->services, &as))
 		return false;
 	m->cycle_ms = now_ms;
 	announce_replace(m, &as, now_ms);
@@ -105,18 +158,38 @@ bool announce_init(struct manager *m, uint64_t now_ms)
 
 /* ---- changing ---- */
 
-/* An order; equal ones are one wildcard to an agent.  Their masks are all of an address, or nothing of it. */
+static int order_ranges(const struct announcement *a, const struct announcement *b)
+{
+	int r = a->range_count - b->range_count;
+
+	for (uint8_t i = 0; !r && i < a->range_count; i++) {
+		r = a->ranges[i].low_port - b->ranges[i].low_port;
+		r = r ? r : a->ranges[i].high_port - b->ranges[i].high_port;
+	}
+	return r;
+}
+
+/* An order; equal ones are one wildcard to an agent. */
 static int order(const struct announcement *a, const struct announcement *b)
 {
 	const struct wire_wildcard *x = &a->match, *y = &b->match;
 	int r = memcmp(x->dst, y->dst, sizeof(x->dst));
 
 	r = r ? r : memcmp(x->src, y->src, sizeof(x->src));
+	r = r ? r : memcmp(x->dst_mask, y->dst_mask, sizeof(x->dst_mask));
+	r = r ? r : memcmp(x->src_mask, y->src_mask, sizeof(x->src_mask));
 	r = r ? r : x->family - y->family;
 	r = r ? r : x->proto - y->proto;
 	r = r ? r : x->sport - y->sport;
 	r = r ? r : x->dport - y->dport;
+	r = r ? r : order_ranges(a, b);
 	return r ? r : (a->precedence > b->precedence) - (a->precedence < b->precedence);
+}
+
+/* One wildcard to an agent, but does it do the same? */
+static bool same_effect(const struct announcement *a, const struct announcement *b)
+{
+	return a->kind == b->kind && a->backup == b->backup && a->match.flags == b->match.flags && a->needs == b->needs;
 }
 
 static int compare(const void *x, const void *y)
@@ -139,7 +212,7 @@ static struct announcement **sorted(struct announcement *all, uint32_t count)
 /* Set what is wanted of a new one, by what was said of it before (NULL: nothing). */
 static void take_over(struct manager *m, struct announcement *n, const struct announcement *before, uint64_t now_ms)
 {
-	bool wanted = !n->forward || n->group->state == GROUP_ANNOUNCED;
+	bool wanted = n->kind != ANNOUNCEMENT_FORWARD || n->group->state == GROUP_ANNOUNCED;
 
 	if (before) {
 		n->wanted = before->wanted;
@@ -147,7 +220,7 @@ static void take_over(struct manager *m, struct announcement *n, const struct an
 		n->due_ms = before->due_ms;
 		m->urgent += n->urgent > 0;
 	}
-	if (n->wanted != wanted)
+	if (n->wanted != wanted || (before && wanted && !same_effect(n, before)))
 		set_urgent(m, n, wanted, now_ms);
 }
 
@@ -161,6 +234,8 @@ static void withdraw(struct manager *m, struct announcements *as, const struct a
 	as->count++;
 	*n = *old;
 	n->group = NULL;
+	n->conf = NULL;
+	n->filter = NULL;
 	n->urgent = 0;
 	set_urgent(m, n, false, now_ms);
 }
@@ -190,6 +265,9 @@ void announce_replace(struct manager *m, struct announcements *as, uint64_t now_
 	free(m->announcements);
 	m->announcements = as->all;
 	m->announcement_count = as->count;
+	m->needed = 0;
+	for (uint32_t n = 0; n < made; n++)
+		m->needed |= as->all[n].needs;
 	m->cycle_next = cycle_due(m, now_ms);
 	for (struct agent *a; (a = agents_next(m->agents, &i));)
 		if (a->show_next != AGENT_SHOWN)
@@ -221,26 +299,22 @@ void announce_group(struct manager *m, const struct group *g, uint64_t now_ms)
 
 /* ---- sending ---- */
 
-/* memo: must live until the message was sent. */
-static void compose(const struct manager *m, const struct announcement *n, bool advertise, uint8_t memo[MEMO_MAX],
-		    struct wire_msg *msg)
+/* What the manager asks to see, and what it will answer with (ACT-8). */
+static void compose_question(const struct announcement *n, bool advertise, uint8_t memo[MEMO_MAX], struct wire_msg *msg)
 {
 	const struct memo said = {.kind = MEMO_WILDCARD, .precedence = n->precedence};
 
-	wire_start(msg, WIRE_WILDCARD_UPDATE);
-	msg->wildcard = n->match;
-	msg->wildcard.ttl = n->wanted ? ttl_s(m) : 0;
-	wire_set(msg, WIRE_SEG_WILDCARD, true);
-	msg->list.types[msg->list.count++] = WIRE_SEG_NAT;
+	if (n->needs & wire_bit(WIRE_SEG_NAT))
+		msg->list.types[msg->list.count++] = WIRE_SEG_NAT;
+	if (n->needs & wire_bit(WIRE_SEG_TUNNEL))
+		msg->list.types[msg->list.count++] = WIRE_SEG_TUNNEL;
 	msg->list.types[msg->list.count++] = WIRE_SEG_INTEREST;
-	if (n->forward && advertise) {
+	if (n->kind == ANNOUNCEMENT_FORWARD && advertise) {
 		msg->list.types[msg->list.count++] = WIRE_SEG_ADVERTISE;
 		msg->advertise_count = 1; /* the wildcard's own destination */
 		wire_set(msg, WIRE_SEG_ADVERTISE, true);
 	}
 	wire_set(msg, WIRE_SEG_ACTION_LIST, true);
-	msg->precedence = (struct wire_precedence){.lower_first = true, .value = n->precedence};
-	wire_set(msg, WIRE_SEG_PRECEDENCE, true);
 	msg->interest[0] = (struct wire_interest){.interest = WIRE_INTEREST_ALL, .data = WIRE_INTEREST_ALL};
 	msg->interest_count = 1;
 	wire_set(msg, WIRE_SEG_INTEREST, true);
@@ -248,10 +322,33 @@ static void compose(const struct manager *m, const struct announcement *n, bool 
 	wire_set(msg, WIRE_SEG_SM_DATA, false);
 }
 
-/* Can it do what every service here needs? */
-static bool able(const struct agent *a)
+/* memo: must live until the message was sent. */
+static void compose(const struct manager *m, const struct announcement *n, bool advertise, uint8_t memo[MEMO_MAX],
+		    struct wire_msg *msg)
 {
-	return !(agent_cannot(a) & MANAGER_ESSENTIAL);
+	wire_start(msg, WIRE_WILDCARD_UPDATE);
+	msg->wildcard = n->match;
+	msg->wildcard.ttl = n->wanted ? ttl_s(m) : 0;
+	wire_set(msg, WIRE_SEG_WILDCARD, true);
+	if (n->range_count) {
+		msg->range_count = n->range_count;
+		memcpy(msg->ranges, n->ranges, sizeof(n->ranges));
+		wire_set(msg, WIRE_SEG_RANGES, true);
+	}
+	if (n->kind != ANNOUNCEMENT_RULE)
+		compose_question(n, advertise, memo, msg);
+	msg->precedence = (struct wire_precedence){.lower_first = true, .value = n->precedence};
+	wire_set(msg, WIRE_SEG_PRECEDENCE, true);
+	if (n->backup) {
+		msg->backup = n->backup;
+		wire_set(msg, WIRE_SEG_BACKUP, true);
+	}
+}
+
+/* Can it do what this one needs? */
+static bool able(const struct agent *a, const struct announcement *n)
+{
+	return !(agent_cannot(a) & n->needs);
 }
 
 static bool advertises(const struct agent *a)
@@ -281,8 +378,8 @@ static unsigned send_group(struct manager *m, const struct announcement *n)
 
 	compose(m, n, true, memo, &msg);
 	manager_count(m, m->out->send_all(m->ctx, &msg) ? MANAGER_WILDCARDS : MANAGER_UNSENT);
-	for (struct agent *a; n->forward && n->wanted && (a = agents_next(m->agents, &i));)
-		if (able(a) && !advertises(a)) {
+	for (struct agent *a; n->kind == ANNOUNCEMENT_FORWARD && n->wanted && (a = agents_next(m->agents, &i));)
+		if (able(a, n) && !advertises(a)) {
 			send_one(m, n, a);
 			sent++;
 		}
@@ -333,7 +430,7 @@ static unsigned show(struct manager *m, struct agent *a, unsigned budget)
 	while (a->show_next < m->announcement_count && sent < budget) {
 		const struct announcement *n = &m->announcements[a->show_next++];
 
-		if (!n->wanted)
+		if (!n->wanted || !able(a, n))
 			continue;
 		send_one(m, n, a);
 		sent++;
@@ -346,8 +443,6 @@ static unsigned show(struct manager *m, struct agent *a, unsigned budget)
 void announce_show(struct manager *m, struct agent *a, uint64_t now_ms)
 {
 	(void)m;
-	if (!able(a))
-		return;
 	a->show_next = 0;
 	a->shown_ms = now_ms;
 }
@@ -385,4 +480,28 @@ bool manager_withdraw(struct manager *m)
 			send_one(m, n, a);
 	}
 	return m->withdraw_next < m->announcement_count;
+}
+
+/* ---- listing ---- */
+
+struct manager_wildcard announce_row(const struct manager *m, uint32_t number)
+{
+	const struct announcement *n = &m->announcements[number];
+
+	if (number >= m->announcement_count)
+		return (struct manager_wildcard){0};
+	return (struct manager_wildcard){
+		.match = &n->match,
+		.ranges = n->ranges,
+		.range_count = n->range_count,
+		.wanted = n->wanted,
+		.advertise = n->kind == ANNOUNCEMENT_FORWARD,
+		.punts = n->kind != ANNOUNCEMENT_RULE,
+		.precedence = n->precedence,
+		.backup = n->backup,
+		.ttl_s = ttl_s(m),
+		.service = n->conf,
+		.filter = n->filter,
+		.rule = n->rule,
+	};
 }

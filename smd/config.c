@@ -26,12 +26,16 @@ static const struct conf_choice methods[] = {
 	{"least-connections", BALANCER_LEAST_CONNECTIONS},
 	{NULL, 0},
 };
+static const struct conf_choice modes[] = {
+	{"nat", MODE_NAT}, {"direct", MODE_DIRECT}, {"tunnel", MODE_TUNNEL}, {NULL, 0}};
+static const struct conf_choice tunnel_kinds[] = {{"ip", WIRE_TUNNEL_IP}, {"udp", WIRE_TUNNEL_UDP}, {NULL, 0}};
 static const struct conf_choice shutdowns[] = {{"withdraw", SHUTDOWN_WITHDRAW}, {"keep", SHUTDOWN_KEEP}, {NULL, 0}};
 
 #define AT(type, member) .offset = offsetof(struct type, member)
 
 static bool check_check(struct conf *c, const struct conf_node *node, void *obj);
 static bool check_server(struct conf *c, const struct conf_node *node, void *obj);
+static bool check_tunnel(struct conf *c, const struct conf_node *node, void *obj);
 static bool check_service(struct conf *c, const struct conf_node *node, void *obj);
 static bool check_root(struct conf *c, const struct conf_node *node, void *obj);
 
@@ -90,6 +94,13 @@ static const struct conf_field server_fields[] = {
 };
 static const struct conf_mapping server_mapping = {.name = "server", .fields = server_fields, .check = check_server};
 
+static const struct conf_field tunnel_fields[] = {
+	{.name = "kind", .kind = CONF_ENUM, AT(tunnel_conf, kind), .required = true, .choices = tunnel_kinds},
+	{.name = "port", .kind = CONF_U16, AT(tunnel_conf, port), .min = 1, .max = 65535},
+	{.name = NULL},
+};
+static const struct conf_mapping tunnel_mapping = {.name = "tunnel", .fields = tunnel_fields, .check = check_tunnel};
+
 static const struct conf_field service_fields[] = {
 	{.name = "name", .kind = CONF_STRING, AT(service_conf, name), .required = true, .min = 1, .max = 63},
 	{.name = "vip",
@@ -103,6 +114,8 @@ static const struct conf_field service_fields[] = {
 	{.name = "protocol", .kind = CONF_ENUM, AT(service_conf, protocol), .choices = protocols, .fallback = "tcp"},
 	{.name = "port", .kind = CONF_U16, AT(service_conf, port), .required = true, .min = 1, .max = 65535},
 	{.name = "method", .kind = CONF_ENUM, AT(service_conf, method), .choices = methods, .fallback = "maglev"},
+	{.name = "mode", .kind = CONF_ENUM, AT(service_conf, mode), .choices = modes, .fallback = "nat"},
+	{.name = "tunnel", .kind = CONF_MAP, AT(service_conf, tunnel), .sub = &tunnel_mapping},
 	{.name = "affinity-ttl",
 	 .kind = CONF_DURATION,
 	 AT(service_conf, affinity_ttl),
@@ -141,12 +154,26 @@ static const struct conf_field root_fields[] = {
 	{.name = "services",
 	 .kind = CONF_LIST,
 	 AT(smd_conf, services),
-	 .required = true,
 	 .min = 1,
 	 .max = CONFIG_MAX_SERVICES,
 	 .item = CONF_MAP,
 	 .sub = &service_mapping,
 	 .item_size = sizeof(struct service_conf)},
+	{.name = "filters",
+	 .kind = CONF_LIST,
+	 AT(smd_conf, filters),
+	 .min = 1,
+	 .max = CONFIG_MAX_FILTERS,
+	 .item = CONF_MAP,
+	 .sub = &smd_config_filter_mapping,
+	 .item_size = sizeof(struct filter_conf)},
+	{.name = "backup", .kind = CONF_U32, AT(smd_conf, backup), .max = CONFIG_MAX_BACKUP, .fallback = "0"},
+	{.name = "masquerade",
+	 .kind = CONF_LIST,
+	 AT(smd_conf, masquerade),
+	 .max = 64,
+	 .item = CONF_PREFIX,
+	 .item_size = sizeof(struct conf_prefix)},
 	{.name = "wildcard-ttl",
 	 .kind = CONF_DURATION,
 	 AT(smd_conf, wildcard_ttl),
@@ -178,6 +205,24 @@ const struct addr *smd_config_address(const struct conf_list *addresses, uint8_t
 		if (address(addresses, i)->family == family)
 			return address(addresses, i);
 	return NULL;
+}
+
+bool smd_config_in_prefix(const struct conf_prefix *p, uint8_t family, const uint8_t *bytes)
+{
+	uint8_t mask[16];
+
+	if (p->addr.family != family)
+		return false;
+	addr_mask(family, p->plen, mask);
+	for (size_t i = 0; i < addr_len(family); i++)
+		if ((p->addr.b[i] ^ bytes[i]) & mask[i])
+			return false;
+	return true;
+}
+
+const char *smd_config_mode_name(enum config_mode mode)
+{
+	return modes[mode].name;
 }
 
 enum config_check_type smd_config_check_type(const struct service_conf *s)
@@ -432,10 +477,53 @@ static bool check_distinct(struct conf *c, const struct conf_node *node, const s
 	return true;
 }
 
+static bool check_tunnel(struct conf *c, const struct conf_node *node, void *obj)
+{
+	const struct tunnel_conf *t = obj;
+
+	if (t->kind == WIRE_TUNNEL_UDP && !t->port) {
+		conf_error(c, node, "port", "is missing; kind udp needs the port that servers listen on");
+		return false;
+	}
+	if (t->kind == WIRE_TUNNEL_IP && t->port) {
+		conf_error(c, conf_field_node(node, "port"), NULL, "is for kind udp only");
+		return false;
+	}
+	return true;
+}
+
+/* Packets that arrive unchanged are for the VIP's port, whatever the server's address. */
+static bool check_mode(struct conf *c, const struct conf_node *node, const struct service_conf *s)
+{
+	bool ok = true;
+
+	if (s->mode == MODE_TUNNEL && !s->tunnel.kind) {
+		conf_error(c, node, "tunnel", "is missing; mode tunnel takes {kind: ip} or {kind: udp, port: NUMBER}");
+		ok = false;
+	}
+	if (s->mode != MODE_TUNNEL && s->tunnel.kind) {
+		conf_error(c, conf_field_node(node, "tunnel"), NULL, "is for mode tunnel only");
+		ok = false;
+	}
+	for (size_t i = 0; s->mode != MODE_NAT && i < s->servers.count; i++) {
+		const struct server_conf *server = smd_config_server(s, i);
+
+		if (!server->port || server->port == s->port)
+			continue;
+		conf_error(c, conf_field_node(conf_item_node(node, "servers", i), "port"), NULL,
+			   "%u is not the service's port, %u; with mode %s packets reach the server unchanged",
+			   server->port, s->port, smd_config_mode_name(s->mode));
+		ok = false;
+	}
+	return ok;
+}
+
 static bool check_service(struct conf *c, const struct conf_node *node, void *obj)
 {
 	const struct service_conf *s = obj;
 	bool ok = check_vips(c, node, s);
+
+	ok &= check_mode(c, node, s);
 
 	for (size_t i = 0; i < s->servers.count; i++) {
 		ok &= check_server_in_service(c, node, s, i);
@@ -511,6 +599,11 @@ static bool check_root(struct conf *c, const struct conf_node *node, void *obj)
 	const struct smd_conf *conf = obj;
 	bool ok = check_name(c, node, conf->name);
 
+	if (!conf->services.count && !conf->filters.count) {
+		conf_error(c, node, "services", "is missing, and so is 'filters': one of them is needed");
+		ok = false;
+	}
+	ok &= smd_config_check_filters(c, node, conf);
 	for (size_t n = 0; n < conf->services.count; n++) {
 		const struct service_conf *s = smd_config_service(conf, n);
 		const struct conf_node *at = conf_item_node(node, "services", n);

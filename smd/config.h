@@ -17,6 +17,10 @@
 #define CONFIG_MAX_SERVICES 1024
 #define CONFIG_MAX_VIPS     64 /* a service */
 #define CONFIG_MAX_SERVERS  512
+#define CONFIG_MAX_FILTERS  64
+#define CONFIG_MAX_RULES    1024 /* a filter */
+#define CONFIG_MAX_PORTS    16   /* ranges of a rule, as many as a message can have */
+#define CONFIG_MAX_BACKUP   1000
 
 enum config_check_type {
 	CHECK_AUTO, /* as the service: tcp for tcp; for udp none, or tcp when check.port is given */
@@ -27,6 +31,13 @@ enum config_check_type {
 };
 
 enum config_check_method { CHECK_GET, CHECK_HEAD };
+
+/* How packets get to the servers. */
+enum config_mode {
+	MODE_NAT,    /* translated, in both directions */
+	MODE_DIRECT, /* unchanged, to the server as the next hop (SVC-1) */
+	MODE_TUNNEL, /* unchanged, wrapped towards the server (SVC-10) */
+};
 
 enum config_shutdown { SHUTDOWN_WITHDRAW, SHUTDOWN_KEEP };
 
@@ -54,17 +65,51 @@ struct server_conf {
 	struct conf_list check_addresses; /* struct addr, at most one of each family */
 };
 
+struct tunnel_conf {
+	int kind;      /* enum wire_tunnel_kind; 0: none */
+	uint16_t port; /* of WIRE_TUNNEL_UDP */
+};
+
 struct service_conf {
 	char *name;
 	struct conf_list vips; /* struct addr */
 	int protocol;          /* IPPROTO_TCP or IPPROTO_UDP */
 	uint16_t port;
-	int method;            /* enum balancer_method */
+	int method; /* enum balancer_method */
+	int mode;   /* enum config_mode */
+	struct tunnel_conf tunnel;
 	uint32_t affinity_ttl; /* ms, rounded up to whole seconds on the wire */
 	uint32_t sticky;       /* ms: a closed connection is remembered so much longer than agents hold it */
 	uint32_t precedence;
 	struct conf_list servers; /* struct server_conf */
 	struct check_conf check;
+};
+
+enum rule_action { RULE_DENY, RULE_PERMIT };
+
+struct port_range {
+	uint16_t low, high;
+};
+
+struct rule_conf {
+	int action; /* enum rule_action */
+	char *protocol_text;
+	struct conf_prefix source, destination; /* family 0: any */
+	uint16_t port_given;
+	struct conf_list ports_given; /* char * */
+	/* What these come to: */
+	uint8_t protocol;                          /* 0: any */
+	uint8_t families;                          /* RULE_IPV4, RULE_IPV6 */
+	uint8_t port_count;                        /* 0: any destination port */
+	struct port_range ports[CONFIG_MAX_PORTS]; /* ascending, none touches the next */
+};
+#define RULE_IPV4 0x01
+#define RULE_IPV6 0x02
+
+struct filter_conf {
+	char *name;
+	uint32_t precedence;
+	struct conf_list rules; /* struct rule_conf */
 };
 
 struct limits_conf {
@@ -77,10 +122,13 @@ struct smd_conf {
 	uint64_t identity;
 	struct endpoint_conf control;
 	struct security_conf security;
-	struct conf_list services; /* struct service_conf */
-	uint32_t wildcard_ttl;     /* ms, likewise rounded up */
-	uint32_t flow_ttl;         /* ms */
-	int shutdown;              /* enum config_shutdown */
+	struct conf_list services;   /* struct service_conf */
+	struct conf_list filters;    /* struct filter_conf */
+	uint32_t backup;             /* PREC-4: 0 is the primary */
+	struct conf_list masquerade; /* struct conf_prefix: clients that servers must not see (FA-10) */
+	uint32_t wildcard_ttl;       /* ms, likewise rounded up */
+	uint32_t flow_ttl;           /* ms */
+	int shutdown;                /* enum config_shutdown */
 	struct limits_conf limits;
 };
 
@@ -97,6 +145,16 @@ static inline const struct service_conf *smd_config_service(const struct smd_con
 	return &((const struct service_conf *)conf->services.items)[i];
 }
 
+static inline const struct filter_conf *smd_config_filter(const struct smd_conf *conf, size_t i)
+{
+	return &((const struct filter_conf *)conf->filters.items)[i];
+}
+
+static inline const struct rule_conf *smd_config_rule(const struct filter_conf *f, size_t i)
+{
+	return &((const struct rule_conf *)f->rules.items)[i];
+}
+
 static inline const struct server_conf *smd_config_server(const struct service_conf *s, size_t i)
 {
 	return &((const struct server_conf *)s->servers.items)[i];
@@ -106,6 +164,13 @@ static inline const struct server_conf *smd_config_server(const struct service_c
 const char *smd_config_needs_restart(const struct smd_conf *a, const struct smd_conf *b);
 /* The list's address of this family, NULL if it has none. */
 const struct addr *smd_config_address(const struct conf_list *addresses, uint8_t family);
+/* Is the address in the prefix? */
+bool smd_config_in_prefix(const struct conf_prefix *p, uint8_t family, const uint8_t *bytes);
+/* As in the configuration. */
+const char *smd_config_mode_name(enum config_mode mode);
+/* smd/config_filter.c: the table of a filter, and what needs the whole file to be judged. */
+extern const struct conf_mapping smd_config_filter_mapping;
+bool smd_config_check_filters(struct conf *c, const struct conf_node *root, const struct smd_conf *conf);
 /* Is this HTTP status one that the check expects? */
 bool smd_config_status_good(const struct check_conf *c, unsigned status);
 /* What enum config_check_type the service's check comes to: any but CHECK_AUTO. */

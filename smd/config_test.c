@@ -102,8 +102,8 @@ END_TEST
 START_TEST(test_missing_and_unknown_fields)
 {
 	refused("name: sm1\n", "1:1: identity: is missing\n"
-			       "1:1: control: is missing\n"
-			       "1:1: services: is missing\n");
+			       "1:1: control: is missing\n");
+	refused(HEAD, "1:1: services: is missing, and so is 'filters': one of them is needed\n");
 	refused(HEAD "services:\n"
 		     "  - name: web\n"
 		     "    vipp: 203.0.113.10\n"

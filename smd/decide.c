@@ -8,59 +8,16 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#include "smd/manager_priv.h"
-#include "smd/peek.h"
+#include "smd/decide_priv.h"
 
-#define DROP_TTL_S     1u    /* a flow that nothing can serve: the client's next attempt asks again */
 #define STRANGE_TTL_S  10u   /* a flow of no service here, left unchanged */
 #define EXPIRY_SLACK_S 2u    /* an agent may hold an affinity so much longer (FIX-5) */
 #define FIRST_CHECK_MS 500u  /* after the start a server not yet checked is not chosen */
 #define HANDSHAKE_MS   1000u /* after the start a handshake may be one that was decided before */
 #define SWEEP_FLOWS    2048u /* looked at in a tick */
-
-/* One match or refresh being answered. */
-struct question {
-	struct agent *agent;
-	const struct wire_msg *msg;
-	const struct flow_key *key;
-	struct memo memo; /* what the agent kept for us */
-	enum peek_sort sort;
-	uint8_t flags; /* TCP */
-	bool refresh;
-	uint64_t now_ms;
-};
-
-/* ---- keys ---- */
-
-static struct backend *backend_of(struct manager *m, const struct flow *f)
-{
-	return &m->services->backends[f->backend];
-}
-
-static bool is_forward(const struct flow *f, const struct flow_key *k)
-{
-	return f->kind == FLOW_NAT && !memcmp(&f->forward, k, sizeof(*k));
-}
-
-/* The key of what a server sends back to this client. */
-static struct flow_key reverse_key(const struct flow_key *forward, const struct backend *b)
-{
-	struct flow_key k = flow_key_reverse(forward);
-
-	memcpy(k.src, b->key.addr, sizeof(k.src));
-	k.sport = b->key.port;
-	return k;
-}
-
-/* The key of what this client sends to a VIP, from what the server sends back. */
-static struct flow_key forward_key(const struct flow_key *reverse, const struct service_key *vip)
-{
-	struct flow_key k = flow_key_reverse(reverse);
-
-	memcpy(k.dst, vip->addr, sizeof(k.dst));
-	k.dport = vip->port;
-	return k;
-}
+#define PORT_TRIES     64u   /* of a masqueraded client */
+#define FIRST_PORT     1024u
+#define PORT_STEP      9973u
 
 static bool is_own(const struct manager *m, const struct flow_key *k)
 {
@@ -72,129 +29,28 @@ static bool is_own(const struct manager *m, const struct flow_key *k)
 	return false;
 }
 
-/* Agents may hold what another incarnation of this manager decided. */
+/*
+ * For so long nobody but this manager, in this incarnation, has decided about its flows.  One that comes before it does
+ * so until its wildcards expire; one behind it does not while this one is there, and then nobody else knows its flows.
+ */
+static uint64_t alone_ms(const struct manager *m, uint64_t now_ms)
+{
+	uint64_t since_ms = m->started_ms;
+
+	if (m->better_until_ms > since_ms)
+		since_ms = m->better_until_ms;
+	if (m->worse_until_ms > since_ms && m->worse_until_ms <= now_ms)
+		since_ms = m->worse_until_ms;
+	return now_ms > since_ms ? now_ms - since_ms : 0;
+}
+
+/* Agents may hold what another incarnation of this manager decided, or another manager. */
 static bool young(const struct manager *m, const struct group *g, uint64_t now_ms)
 {
-	return now_ms - m->started_ms < (uint64_t)(g->ttl_s + EXPIRY_SLACK_S) * 1000;
+	return alone_ms(m, now_ms) < (uint64_t)(g->ttl_s + EXPIRY_SLACK_S) * 1000;
 }
 
-/* ---- telling ---- */
-
-static void start_fixed(struct wire_msg *msg, const struct flow_key *key, uint32_t ttl_s)
-{
-	wire_start(msg, WIRE_FIXED_UPDATE);
-	msg->fixed.key = *key;
-	msg->fixed.ttl = ttl_s;
-	wire_set(msg, WIRE_SEG_FIXED, true);
-}
-
-static void set_precedence(struct wire_msg *msg, uint32_t precedence)
-{
-	msg->precedence = (struct wire_precedence){.lower_first = true, .value = precedence};
-	wire_set(msg, WIRE_SEG_PRECEDENCE, true);
-}
-
-/* Send the answer, with what the question brought along. */
-static void respond(struct manager *m, const struct question *q, struct memo *said, struct wire_msg *msg)
-{
-	uint8_t memo[MEMO_MAX];
-
-	said->precedence = msg->precedence.value;
-	msg->sm_data = (struct wire_blob){memo, (uint16_t)memo_write(said, memo)};
-	wire_set(msg, WIRE_SEG_SM_DATA, false);
-	if (wire_has(q->msg, WIRE_SEG_FA_DATA)) {
-		msg->fa_data = q->msg->fa_data;
-		wire_set(msg, WIRE_SEG_FA_DATA, false);
-	}
-	if (wire_has(q->msg, WIRE_SEG_IP_PACKET)) {
-		msg->packet = q->msg->packet;
-		wire_set(msg, WIRE_SEG_IP_PACKET, true);
-	}
-	if (!manager_send(m, q->agent, msg))
-		return;
-	manager_count(m, MANAGER_ANSWERS);
-	q->agent->fixed++;
-}
-
-static uint32_t precedence_of(const struct question *q, const struct group *g)
-{
-	return q->memo.kind ? q->memo.precedence : g->conf->precedence;
-}
-
-/* An agent without room keeps nothing of us for a while; its packets go on all the same. */
-static uint32_t ttl_for(const struct question *q, uint32_t ttl_s)
-{
-	return q->refresh || agent_has_room(q->agent, q->now_ms) ? ttl_s : 0;
-}
-
-static void answer_unchanged(struct manager *m, const struct question *q, uint32_t ttl_s, uint32_t precedence)
-{
-	struct memo said = {.kind = MEMO_PASS};
-	struct wire_msg msg;
-
-	start_fixed(&msg, q->key, ttl_for(q, ttl_s));
-	set_precedence(&msg, precedence);
-	respond(m, q, &said, &msg);
-}
-
-/* Not remembered: what comes after its second asks again. */
-static void answer_drop(struct manager *m, const struct question *q, const struct group *g)
-{
-	struct memo said = {.kind = MEMO_DROP};
-	struct wire_msg msg;
-
-	start_fixed(&msg, q->key, ttl_for(q, DROP_TTL_S));
-	msg.fixed.flags = WIRE_FLAG_DISPATCH; /* to nowhere (FIX-3) */
-	set_precedence(&msg, g->conf->precedence);
-	respond(m, q, &said, &msg);
-}
-
-/* The translation of one direction. */
-static void set_nat(struct wire_msg *msg, const struct flow *f, const struct backend *b, bool forward)
-{
-	struct wire_nat *nat = &msg->nat[0];
-
-	if (forward) {
-		*nat = (struct wire_nat){.set = WIRE_NAT_DST | WIRE_NAT_DPORT, .dport = b->key.port};
-		nat->dst = service_key_addr(&b->key);
-	} else {
-		*nat = (struct wire_nat){.set = WIRE_NAT_SRC | WIRE_NAT_SPORT, .sport = f->forward.dport};
-		nat->src = addr_make(f->forward.family, f->forward.dst);
-	}
-	msg->nat_count = 1;
-	wire_set(msg, WIRE_SEG_NAT, true);
-}
-
-/*
- * Agents report what ends a connection, without the packet (SM-7).  And, of the client, what begins one: it may use
- * the same port again before the agents have forgotten the last connection.
- */
-static void set_watch(struct wire_msg *msg, bool forward)
-{
-	msg->interest[0].interest = WIRE_INTEREST_FIN | WIRE_INTEREST_RST | (forward ? WIRE_INTEREST_SYN : 0);
-	msg->interest_count = 1;
-	wire_set(msg, WIRE_SEG_INTEREST, true);
-}
-
-static void answer_nat(struct manager *m, const struct question *q, struct flow *f)
-{
-	const struct backend *b = backend_of(m, f);
-	struct memo said = {
-		.kind = MEMO_NAT,
-		.vip = addr_make(f->forward.family, f->forward.dst),
-		.vip_port = f->forward.dport,
-		.server = service_key_addr(&b->key),
-		.server_port = b->key.port,
-	};
-	struct wire_msg msg;
-
-	start_fixed(&msg, q->key, ttl_for(q, b->group->ttl_s));
-	set_precedence(&msg, b->group->conf->precedence);
-	set_nat(&msg, f, b, is_forward(f, q->key));
-	if (f->forward.proto == IPPROTO_TCP)
-		set_watch(&msg, is_forward(f, q->key));
-	respond(m, q, &said, &msg);
-}
+/* ---- answering ---- */
 
 /* Longer than any agent holds it: nothing of it is used again before then (SM-5). */
 static void keep(struct manager *m, struct flow *f, uint64_t now_ms)
@@ -221,49 +77,25 @@ static void answer(struct manager *m, const struct question *q, struct flow *f)
 	const struct group *g = backend_of(m, f)->group;
 
 	note_held(m, f, q->now_ms);
-	if (f->kind == FLOW_NAT && precedence_of(q, g) != g->conf->precedence) {
+	if (f->kind == FLOW_BALANCED && precedence_of(q, g) != g->conf->precedence) {
 		/* Another service's wildcard asked: its affinity must not translate, this one's will. */
 		manager_count(m, MANAGER_OTHER_PRECEDENCE);
-		answer_unchanged(m, q, g->ttl_s, precedence_of(q, g));
+		tell_unchanged(m, q, g->ttl_s, precedence_of(q, g));
 		return;
 	}
 	flow_note_agent(f, q->agent->number);
-	if (f->kind == FLOW_NAT)
-		answer_nat(m, q, f);
+	if (f->kind == FLOW_BALANCED)
+		tell_flow(m, q, f);
 	else
-		answer_unchanged(m, q, g->ttl_s, precedence_of(q, g));
+		tell_unchanged(m, q, g->ttl_s, precedence_of(q, g));
 }
 
 /* ---- forgetting (SM-6) ---- */
 
-static void delete_at(struct manager *m, struct agent *a, const struct flow_key *key, uint32_t precedence)
-{
-	struct wire_msg msg;
-
-	start_fixed(&msg, key, 0);
-	set_precedence(&msg, precedence);
-	if (manager_send(m, a, &msg))
-		manager_count(m, MANAGER_DELETIONS);
-}
-
-static void delete_flow_at(struct manager *m, struct agent *a, const struct flow *f)
-{
-	const struct group *g = backend_of(m, f)->group;
-
-	if (f->kind == FLOW_NAT) {
-		delete_at(m, a, &f->forward, g->conf->precedence);
-		delete_at(m, a, &f->reverse, g->conf->precedence);
-		return;
-	}
-	/* Left unchanged at the precedence of each service that has this server. */
-	for (const struct backend *b = services_backend(m->services, &f->reverse); b; b = b->next_same)
-		delete_at(m, a, &f->reverse, b->group->conf->precedence);
-}
-
 void decide_gone(void *ctx, struct flow *f)
 {
 	struct manager *m = ctx;
-	struct vip *v = f->kind == FLOW_NAT ? services_vip(m->services, &f->forward) : NULL;
+	struct vip *v = f->kind == FLOW_BALANCED ? services_vip(m->services, &f->forward) : NULL;
 	struct backend *b = backend_of(m, f);
 
 	if (!v)
@@ -276,21 +108,26 @@ void decide_gone(void *ctx, struct flow *f)
 		announce_removed(m, b);
 }
 
-void decide_forget(struct manager *m, struct flow *f)
+void decide_withdraw(struct manager *m, const struct flow *f)
 {
 	struct agent *a;
 	uint32_t i = 0;
 
 	if (flow_at_many_agents(f)) {
 		while ((a = agents_next(m->agents, &i)))
-			delete_flow_at(m, a, f);
+			tell_deletion(m, a, f);
 	} else {
 		for (; i < f->agent_count; i++) {
 			a = agents_number(m->agents, f->agents[i]);
 			if (a)
-				delete_flow_at(m, a, f);
+				tell_deletion(m, a, f);
 		}
 	}
+}
+
+void decide_forget(struct manager *m, struct flow *f)
+{
+	decide_withdraw(m, f);
 	decide_gone(m, f);
 	flows_remove(m->flows, f);
 }
@@ -313,13 +150,15 @@ static void reopen(struct manager *m, struct flow *f, uint64_t now_ms)
 /* These TCP flags were seen in one direction. */
 static void note_end(struct manager *m, struct flow *f, bool forward, uint8_t flags, uint64_t now_ms)
 {
-	const uint8_t both = FLOW_FIN_FORWARD | FLOW_FIN_REVERSE;
+	/* What a server sends by itself no agent sees: then the client's part counts. */
+	const uint8_t both =
+		group_translates(backend_of(m, f)->group) ? FLOW_FIN_FORWARD | FLOW_FIN_REVERSE : FLOW_FIN_FORWARD;
 
 	if (flags & PEEK_RST_FLAG)
 		f->seen |= FLOW_RST;
 	if (flags & PEEK_FIN_FLAG)
 		f->seen |= forward ? FLOW_FIN_FORWARD : FLOW_FIN_REVERSE;
-	if (f->kind != FLOW_NAT || f->closed_ms || (!(f->seen & FLOW_RST) && (f->seen & both) != both))
+	if (f->kind != FLOW_BALANCED || f->closed_ms || (!(f->seen & FLOW_RST) && (f->seen & both) != both))
 		return;
 	f->closed_ms = now_ms;
 	manager_count(m, MANAGER_CLOSED);
@@ -353,7 +192,7 @@ static bool let_go(const struct question *q, const struct flow *f)
 static struct flow *remember(struct manager *m, const struct flow_key *forward, const struct flow_key *reverse,
 			     struct backend *b, uint64_t now_ms)
 {
-	struct flow *f = flows_add(m->flows, forward ? FLOW_NAT : FLOW_PASS, forward, reverse, now_ms);
+	struct flow *f = flows_add(m->flows, forward ? FLOW_BALANCED : FLOW_PASS, forward, reverse, now_ms);
 	struct vip *v = forward ? services_vip(m->services, forward) : NULL;
 
 	if (!f)
@@ -379,25 +218,39 @@ static bool make_way(struct manager *m, struct flow *in_the_way)
 	return true;
 }
 
+/* The forward key that a memo of this kind speaks of, when it came with this key. */
+static struct flow_key remembered_forward(const struct memo *memo, const struct flow_key *key)
+{
+	struct service_key vip = {.port = memo->vip_port};
+	struct flow_key forward = *key;
+
+	memcpy(vip.addr, memo->vip.b, sizeof(vip.addr));
+	if (!memcmp(key->dst, vip.addr, sizeof(vip.addr)) && key->dport == vip.port)
+		return forward;
+	forward = keys_forward(key, &vip);
+	if (memo->kind == MEMO_MASQUERADE) {
+		memcpy(forward.src, memo->client.b, sizeof(forward.src));
+		forward.sport = memo->client_port;
+	}
+	return forward;
+}
+
 /* What the agent returned says that this flow was decided: the decision, if it still makes sense. */
 static struct backend *read_decision(struct manager *m, const struct question *q, struct flow_key *forward,
 				     struct flow_key *reverse)
 {
-	struct service_key vip = {.port = q->memo.vip_port};
+	bool dispatched = q->memo.kind == MEMO_DISPATCH, masqueraded = q->memo.kind == MEMO_MASQUERADE;
 	struct backend *b;
 	struct vip *v;
 
-	if (q->memo.kind != MEMO_NAT || q->memo.vip.family != q->key->family)
+	if ((q->memo.kind != MEMO_NAT && !dispatched && !masqueraded) || q->memo.vip.family != q->key->family)
 		return NULL;
-	memcpy(vip.addr, q->memo.vip.b, sizeof(vip.addr));
-	*forward = *q->key;
-	if (memcmp(q->key->dst, vip.addr, sizeof(vip.addr)) != 0 || q->key->dport != vip.port)
-		*forward = forward_key(q->key, &vip);
+	*forward = remembered_forward(&q->memo, q->key);
 	v = services_vip(m->services, forward);
 	b = v ? group_backend(m->services, v->group, &q->memo.server, q->memo.server_port) : NULL;
-	if (!b)
+	if (!b || group_translates(b->group) == dispatched)
 		return NULL;
-	*reverse = reverse_key(forward, b);
+	*reverse = keys_reverse(forward, b, masqueraded, q->memo.port);
 	if (memcmp(q->key, forward, sizeof(*forward)) == 0 || memcmp(q->key, reverse, sizeof(*reverse)) == 0)
 		return b;
 	return NULL;
@@ -440,7 +293,7 @@ static struct flow *learn(struct manager *m, const struct question *q, struct fl
 
 	if (!b)
 		return f;
-	if (f && f->kind == FLOW_NAT && backend_of(m, f) == b && is_forward(f, &forward)) {
+	if (f && f->kind == FLOW_BALANCED && backend_of(m, f) == b && flow_is_forward(f, &forward)) {
 		f->firm = true;
 		return f;
 	}
@@ -460,17 +313,32 @@ struct fit {
 	struct manager *m;
 	const struct flow_key *key;
 	const struct group *group;
+	bool masqueraded;
+	uint16_t port; /* what the servers see, if so */
 };
 
-/* Not where the reverse key is taken, and not a client that is the server itself: it would answer itself. */
+/* Not where the reverse key is taken, or would be taken for that of a client. */
 static bool fits(void *ctx, uint16_t server)
 {
 	const struct fit *c = ctx;
-	const struct backend *b = &c->group->backends[server];
-	struct flow_key reverse = reverse_key(c->key, b);
+	struct flow_key reverse = keys_reverse(c->key, &c->group->backends[server], c->masqueraded, c->port);
 	const struct flow *f = flows_by_reverse(c->m->flows, &reverse);
 
-	return memcmp(b->key.addr, c->key->src, sizeof(b->key.addr)) != 0 && (!f || (f->kind == FLOW_PASS && !f->firm));
+	return (!f || (f->kind == FLOW_PASS && !f->firm)) &&
+	       !(c->masqueraded && services_vip(c->m->services, &reverse));
+}
+
+/* A server, and at which port it sees a client that it must not see. */
+static uint16_t choose(struct fit *c)
+{
+	uint16_t chosen = balancer_choose(c->group->balancer, c->key, fits, c);
+
+	/* All masqueraded clients share one address: they get in each other's way more than others do. */
+	for (unsigned i = 1; chosen == BALANCER_UNFIT && c->masqueraded && i <= PORT_TRIES; i++) {
+		c->port = (uint16_t)(FIRST_PORT + (c->key->sport + i * PORT_STEP) % (UINT16_MAX + 1 - FIRST_PORT));
+		chosen = balancer_choose(c->group->balancer, c->key, fits, c);
+	}
+	return chosen;
 }
 
 static struct flow *no_flow(struct manager *m, const struct question *q, const struct group *g,
@@ -482,7 +350,7 @@ static struct flow *no_flow(struct manager *m, const struct question *q, const s
 	if (why == MANAGER_FLOWS_FULL && log_allowed(&m->log, q->now_ms, 1, &missed))
 		log_warning("flow store full: new flows are dropped; raise limits.flows (%u)", m->conf->limits.flows);
 	if (why != MANAGER_POSTPONED && !q->refresh)
-		answer_drop(m, q, g);
+		tell_drop(m, q, g);
 	return NULL;
 }
 
@@ -490,7 +358,7 @@ static struct flow *no_flow(struct manager *m, const struct question *q, const s
 static struct flow *decide(struct manager *m, const struct question *q, struct vip *v)
 {
 	struct group *g = v->group;
-	struct fit ctx = {m, q->key, g};
+	struct fit ctx = {m, q->key, g, keys_masqueraded(m->conf, g, q->key), q->key->sport};
 	struct flow_key reverse;
 	struct backend *b;
 	struct flow *f;
@@ -499,7 +367,7 @@ static struct flow *decide(struct manager *m, const struct question *q, struct v
 	/* Turns and loads are not remembered across a restart, but who holds the flow will tell soon. */
 	if (g->conf->method != BALANCER_MAGLEV && q->sort == PEEK_MIDFLOW && young(m, g, q->now_ms))
 		return no_flow(m, q, g, MANAGER_POSTPONED);
-	chosen = balancer_choose(g->balancer, q->key, fits, &ctx);
+	chosen = choose(&ctx);
 	if (chosen == BALANCER_NONE)
 		return no_flow(m, q, g, MANAGER_NO_SERVER);
 	if (chosen == BALANCER_UNFIT)
@@ -507,7 +375,7 @@ static struct flow *decide(struct manager *m, const struct question *q, struct v
 	b = &g->backends[chosen];
 	if (backend_health(b) == HEALTH_UNKNOWN && q->now_ms - m->started_ms < FIRST_CHECK_MS)
 		return no_flow(m, q, g, MANAGER_POSTPONED);
-	reverse = reverse_key(q->key, b);
+	reverse = keys_reverse(q->key, b, ctx.masqueraded, ctx.port);
 	make_way(m, flows_by_reverse(m->flows, &reverse));
 	f = remember(m, q->key, &reverse, b, q->now_ms);
 	if (!f)
@@ -536,7 +404,7 @@ static void ask_forward(struct manager *m, const struct question *q, struct vip 
 
 	if (precedence != v->group->conf->precedence) { /* a wildcard of before a change */
 		manager_count(m, MANAGER_OTHER_PRECEDENCE);
-		answer_unchanged(m, q, v->group->ttl_s, precedence);
+		tell_unchanged(m, q, v->group->ttl_s, precedence);
 		return;
 	}
 	f = learn(m, q, flows_by_forward(m->flows, q->key));
@@ -573,14 +441,25 @@ static bool may_be_old(const struct manager *m, const struct question *q, const 
 	case PEEK_SYN:
 		return false;
 	case PEEK_SYN_ACK:
-		return q->now_ms - m->started_ms < HANDSHAKE_MS;
+		return alone_ms(m, q->now_ms) < HANDSHAKE_MS;
 	case PEEK_RST:
 	case PEEK_DATAGRAM:
 		return young(m, g, q->now_ms);
 	case PEEK_MIDFLOW:
+	case PEEK_ERROR:
+	case PEEK_FRAGMENT:
 		break;
 	}
-	return q->now_ms - m->started_ms < (uint64_t)(g->ttl_s + EXPIRY_SLACK_S) * 1000 + m->conf->flow_ttl;
+	return alone_ms(m, q->now_ms) < (uint64_t)(g->ttl_s + EXPIRY_SLACK_S) * 1000 + m->conf->flow_ttl;
+}
+
+/* A masqueraded flow's: who its client is only the client's packets tell, or what an agent keeps. */
+static bool hides_client(const struct group *g, const struct flow_key *reverse)
+{
+	for (size_t i = 0; i < g->vip_count; i++)
+		if (!memcmp(g->vips[i].key.addr, reverse->dst, sizeof(reverse->dst)))
+			return true;
+	return false;
 }
 
 /* Is there a VIP to which this client's packets would have been decided to go to that server? */
@@ -588,10 +467,11 @@ static struct flow *derive(struct manager *m, const struct question *q, struct b
 {
 	for (size_t i = 0; i < b->group->vip_count; i++) {
 		struct vip *v = &b->group->vips[i];
-		struct flow_key forward = forward_key(q->key, &v->key);
+		struct flow_key forward = keys_forward(q->key, &v->key);
 		struct flow *f;
 
 		if (b->removed || flows_by_forward(m->flows, &forward) ||
+		    keys_masqueraded(m->conf, b->group, &forward) ||
 		    balancer_leads_to(b->group->balancer, &forward) != b->index)
 			continue;
 		f = remember(m, &forward, q->key, b, q->now_ms);
@@ -609,6 +489,10 @@ static struct flow *find_reverse(struct manager *m, const struct question *q, st
 	struct flow *f = NULL;
 
 	for (struct backend *b = first; b && !f && !is_own(m, q->key); b = b->next_same) {
+		if (hides_client(b->group, q->key)) {
+			wait = true;
+			continue;
+		}
 		if (q->memo.kind == MEMO_PASS || !may_be_old(m, q, b->group))
 			continue;
 		f = derive(m, q, b);
@@ -624,7 +508,7 @@ static struct flow *find_reverse(struct manager *m, const struct question *q, st
 	manager_count(m, MANAGER_PASSED);
 	f = remember(m, NULL, q->key, first, q->now_ms);
 	if (!f)
-		answer_unchanged(m, q, first->group->ttl_s, precedence_of(q, first->group));
+		tell_unchanged(m, q, first->group->ttl_s, precedence_of(q, first->group));
 	return f;
 }
 
@@ -645,6 +529,68 @@ static void ask_reverse(struct manager *m, const struct question *q, struct back
 	answer(m, q, f);
 }
 
+/* ---- ICMP errors (KEY-4), later fragments (ACT-10) ---- */
+
+/* Where the key alone leads: how an unknown flow was decided, if it was. */
+static bool guess_forward(const struct manager *m, const struct question *q, struct vip *v, struct flow *f,
+			  struct backend **b)
+{
+	uint16_t server = balancer_leads_to(v->group->balancer, q->key);
+
+	if (server == BALANCER_NONE)
+		return false;
+	*b = &v->group->backends[server];
+	f->forward = *q->key;
+	f->reverse = keys_reverse(q->key, *b, keys_masqueraded(m->conf, v->group, q->key), q->key->sport);
+	return true;
+}
+
+static bool guess_reverse(struct manager *m, const struct question *q, struct backend *first, struct flow *f,
+			  struct backend **b)
+{
+	f->reverse = *q->key;
+	for (*b = first; *b && !is_own(m, q->key); *b = (*b)->next_same) {
+		struct group *g = (*b)->group;
+
+		for (size_t i = 0; i < g->vip_count && !(*b)->removed && may_be_old(m, q, g); i++) {
+			f->forward = keys_forward(q->key, &g->vips[i].key);
+			if (!flows_by_forward(m->flows, &f->forward) && !hides_client(g, q->key) &&
+			    !keys_masqueraded(m->conf, g, &f->forward) &&
+			    balancer_leads_to(g->balancer, &f->forward) == (*b)->index)
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * An error is about a packet of the flow's other direction, a later fragment
+ * about nothing at all.  They say nothing of the flow's life, and anybody may
+ * have sent them: of a flow that is not known nothing is kept, here or at the agent.
+ */
+static void ask_aside(struct manager *m, struct question *q, struct vip *v, struct backend *first)
+{
+	struct flow *f = v ? flows_by_forward(m->flows, q->key) : flows_by_reverse(m->flows, q->key);
+	struct flow guess = {.kind = FLOW_BALANCED};
+	struct group *g = v ? v->group : first->group;
+	struct backend *b;
+
+	if (f) {
+		manager_count(m, MANAGER_REPEATED);
+		answer(m, q, f);
+		return;
+	}
+	q->guess = true;
+	if ((v ? guess_forward(m, q, v, &guess, &b) : guess_reverse(m, q, first, &guess, &b)) &&
+	    precedence_of(q, b->group) == b->group->conf->precedence) {
+		guess.backend = (uint32_t)(b - m->services->backends);
+		tell_flow(m, q, &guess);
+		return;
+	}
+	manager_count(m, MANAGER_PASSED);
+	tell_unchanged(m, q, 0, precedence_of(q, g));
+}
+
 /* ---- questions and notices ---- */
 
 /* A match without a packet: something that was asked for by set_watch(). */
@@ -655,7 +601,7 @@ static void notice(struct manager *m, const struct question *q, bool forward)
 	uint8_t flags = (uint8_t)((reasons & WIRE_INTEREST_FIN ? PEEK_FIN_FLAG : 0) |
 				  (reasons & WIRE_INTEREST_RST ? PEEK_RST_FLAG : 0));
 
-	if (!f || f->kind != FLOW_NAT) {
+	if (!f || f->kind != FLOW_BALANCED) {
 		manager_count(m, MANAGER_NOTICE);
 		return;
 	}
@@ -696,7 +642,9 @@ void decide_question(struct manager *m, struct agent *a, const struct wire_msg *
 	len = wire_has(msg, WIRE_SEG_IP_PACKET) ? msg->packet.len : 0;
 	q.sort = peek_packet(msg->packet.data, len, q.key->proto);
 	q.flags = peek_flags(msg->packet.data, len, q.key->proto);
-	if (v) {
+	if ((v || b) && (q.sort == PEEK_ERROR || q.sort == PEEK_FRAGMENT)) {
+		ask_aside(m, &q, v, b);
+	} else if (v) {
 		ask_forward(m, &q, v);
 	} else if (b) {
 		ask_reverse(m, &q, b);
@@ -704,15 +652,19 @@ void decide_question(struct manager *m, struct agent *a, const struct wire_msg *
 		/* A wildcard of before a change of configuration; it expires by itself. */
 		manager_count(m, MANAGER_NOT_OURS);
 		if (!q.refresh)
-			answer_unchanged(m, &q, STRANGE_TTL_S, q.memo.precedence);
+			tell_unchanged(m, &q, STRANGE_TTL_S, q.memo.precedence);
 	}
 }
 
-/* It ended, or its server never answered, or there is no such thing as a connection: its next packet may go elsewhere.
+/*
+ * It ended, or its server never answered, or there is no such thing as a connection: its next packet may go elsewhere.
+ * Whether a server answers that is dispatched to is not seen: the client's repeated SYN says that it does not.
  */
 static bool movable(struct manager *m, const struct flow *f)
 {
-	if (f->kind != FLOW_NAT || (!f->closed_ms && f->seen & FLOW_ANSWERED && f->forward.proto == IPPROTO_TCP))
+	bool answered = f->seen & FLOW_ANSWERED || !group_translates(backend_of(m, f)->group);
+
+	if (f->kind != FLOW_BALANCED || (!f->closed_ms && answered && f->forward.proto == IPPROTO_TCP))
 		return false;
 	return stranded(m, f, PEEK_SYN);
 }

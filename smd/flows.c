@@ -200,7 +200,7 @@ struct flow *flows_add(struct flows *fs, enum flow_kind kind, const struct flow_
 	f->kind = kind;
 	f->reverse = *reverse;
 	f->expires_ms = expires_ms;
-	if (kind == FLOW_NAT) {
+	if (kind == FLOW_BALANCED) {
 		f->forward = *forward;
 		HASH_ADD_BYHASHVALUE(by_forward, fs->forward, forward, sizeof(f->forward), hash(fs, forward), f);
 	}
@@ -212,7 +212,7 @@ struct flow *flows_add(struct flows *fs, enum flow_kind kind, const struct flow_
 void flows_remove(struct flows *fs, struct flow *f)
 {
 	unfile(fs, f);
-	if (f->kind == FLOW_NAT)
+	if (f->kind == FLOW_BALANCED)
 		HASH_DELETE(by_forward, fs->forward, f);
 	HASH_DELETE(by_reverse, fs->reverse, f);
 	f->live = false;

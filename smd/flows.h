@@ -25,8 +25,8 @@
 #define FLOW_AGENTS 6 /* remembered by name; with more of them, "many" */
 
 enum flow_kind {
-	FLOW_NAT,  /* balanced: both keys */
-	FLOW_PASS, /* left unchanged: reverse key only (SM-12) */
+	FLOW_BALANCED, /* both keys */
+	FLOW_PASS,     /* left unchanged: reverse key only (SM-12) */
 };
 
 /* What was seen of a TCP flow. */

@@ -34,7 +34,7 @@ static struct flow *add(struct flows *fs, uint32_t n, uint64_t expires_ms)
 {
 	struct flow_key f = forward_key(n), r = reverse_key(n);
 
-	return flows_add(fs, FLOW_NAT, &f, &r, expires_ms);
+	return flows_add(fs, FLOW_BALANCED, &f, &r, expires_ms);
 }
 
 static struct flow *find(struct flows *fs, uint32_t n)

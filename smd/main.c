@@ -325,15 +325,27 @@ static void stop(struct smd *d)
 		close(d->lock);
 }
 
+/* "2 services and 1 filter" */
+static const char *in_words(const struct smd_conf *conf, char *text, size_t size)
+{
+	size_t s = conf->services.count, f = conf->filters.count;
+	int used = s || !f ? snprintf(text, size, "%zu service%s%s", s, s == 1 ? "" : "s", f ? " and " : "") : 0;
+
+	if (f)
+		snprintf(text + used, size - (size_t)used, "%zu filter%s", f, f == 1 ? "" : "s");
+	return text;
+}
+
 static int serve(struct smd *d, const struct daemon_options *o)
 {
 	int status = start(d, o), r;
+	char text[64];
 
 	if (status != EXITCODE_OK)
 		return status;
 	daemon_ready(d->loop, "serving");
-	log_info("%s, identity 0x%llx: serving %zu service%s", d->name, (unsigned long long)d->conf->identity,
-		 d->conf->services.count, d->conf->services.count == 1 ? "" : "s");
+	log_info("%s, identity 0x%llx: serving %s", d->name, (unsigned long long)d->conf->identity,
+		 in_words(d->conf, text, sizeof(text)));
 	r = sd_event_loop(d->loop);
 	daemon_stopping();
 	if (r < 0)
@@ -357,6 +369,7 @@ int main(int argc, char **argv)
 	static const int bind_caps[] = {CAP_NET_BIND_SERVICE};
 	struct daemon_options options;
 	struct smd d = {.lock = -1};
+	char text[64];
 	int status;
 
 	if (!daemon_parse(&options, argc, argv, &usage, &status))
@@ -370,8 +383,7 @@ int main(int argc, char **argv)
 		return EXITCODE_CONFIG;
 	}
 	if (options.check) {
-		printf("%s: good; %zu service%s\n", options.config, d.conf->services.count,
-		       d.conf->services.count == 1 ? "" : "s");
+		printf("%s: good; %s\n", options.config, in_words(d.conf, text, sizeof(text)));
 		free_conf(d.conf);
 		return EXITCODE_OK;
 	}

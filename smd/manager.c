@@ -17,6 +17,7 @@
 #define EXPIRE_AGENTS_MS 2000u
 #define SHOW_AGAIN_MS    1000u /* an agent may make us show everything again so often */
 #define LOG_LINES        5u    /* a second */
+#define HEX_LEN          20u   /* 0x and 16 digits */
 
 struct manager *manager_new(const struct smd_conf *conf, const uint64_t seed[2], const struct manager_out *out,
 			    void *ctx, uint64_t now_ms)
@@ -249,18 +250,37 @@ void manager_peer_asks(struct manager *m, const struct endpoint_peer *peer, uint
 		announce_show(m, a, now_ms);
 }
 
-/* Say what an agent cannot do; true: what we show it changes. */
+/* What of our needs an agent cannot do, in words. */
+static const char *missing(uint32_t cannot, char *text, size_t size)
+{
+	static const struct {
+		enum wire_segment type;
+		const char *name;
+	} names[] = {{WIRE_SEG_NAT, "NAT"},
+		     {WIRE_SEG_INTEREST, "interest criteria"},
+		     {WIRE_SEG_TUNNEL, "tunnels"},
+		     {WIRE_SEG_RANGES, "ranges"}};
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && used < size; i++)
+		if (cannot & wire_bit(names[i].type))
+			used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "", names[i].name);
+	return text;
+}
+
 static void say_abilities(struct manager *m, struct agent *a)
 {
-	uint32_t cannot = agent_cannot(a);
-	char buf[WIRE_MAX_NAME + 1];
+	uint32_t optional = m->services->vip_count ? MANAGER_OPTIONAL : 0;
+	uint32_t cannot = agent_cannot(a) & (m->needed | optional);
+	char buf[WIRE_MAX_NAME + 1], text[64];
 	const char *name = agent_name(a, buf);
 
-	if (cannot & MANAGER_ESSENTIAL)
-		manager_notify(m, LOG_LEVEL_ERROR, "agent", name, "cannot serve: it lacks%s%s; it gets no flows",
-			       cannot & wire_bit(WIRE_SEG_NAT) ? " NAT" : "",
-			       cannot & wire_bit(WIRE_SEG_INTEREST) ? " interest criteria" : "");
-	else if (cannot & MANAGER_OPTIONAL)
+	if (cannot & m->needed)
+		manager_notify(m, LOG_LEVEL_ERROR, "agent", name,
+			       "cannot serve: it lacks %s; it gets no flows and no filter rules that need that",
+			       missing(cannot & m->needed, text, sizeof(text)));
+	else if (cannot)
 		manager_notify(m, LOG_LEVEL_WARNING, "agent", name,
 			       "does not advertise: it serves the flows that reach it, but the VIPs have to be routed "
 			       "to it by other means");
@@ -274,7 +294,7 @@ static void hello(struct manager *m, struct agent *a, const struct wire_msg *msg
 	char where[ENDPOINT_STRLEN], name[WIRE_MAX_NAME + 1];
 
 	manager_count(m, MANAGER_HELLOS);
-	if (agent_hello(a, msg, MANAGER_ESSENTIAL | MANAGER_OPTIONAL)) {
+	if (agent_hello(a, msg, MANAGER_ABILITIES)) {
 		say_abilities(m, a);
 		announce_show(m, a, now_ms);
 	}
@@ -290,7 +310,7 @@ static void unsupported(struct manager *m, struct agent *a, const struct wire_ms
 	uint32_t before = agent_cannot(a);
 
 	for (int i = 0; i < msg->list.count; i++)
-		a->denied |= wire_bit(msg->list.types[i]) & (MANAGER_ESSENTIAL | MANAGER_OPTIONAL);
+		a->denied |= wire_bit(msg->list.types[i]) & MANAGER_ABILITIES;
 	if (agent_cannot(a) == before) /* it hears in the group what is not meant for it */
 		return;
 	say_abilities(m, a);
@@ -344,13 +364,62 @@ static void deny(struct manager *m, struct agent *a, const struct wire_msg *msg,
 
 /* ---- messages ---- */
 
-static void other_manager(struct manager *m, const struct endpoint_peer *from)
+/* Does this wildcard ask for packets of a service of ours, as our own does? */
+static bool is_ours(const struct manager *m, const struct wire_msg *msg)
+{
+	const struct wire_wildcard *w = &msg->wildcard;
+	struct flow_key key = {.family = w->family, .proto = w->proto, .dport = w->dport, .src = {0}, .dst = {0}};
+	const struct vip *v;
+
+	if (msg->h.type != WIRE_WILDCARD_UPDATE || !wire_has(msg, WIRE_SEG_INTEREST))
+		return false;
+	memcpy(key.dst, w->dst, sizeof(key.dst));
+	v = services_vip(m->services, &key);
+	return v && msg->precedence.lower_first && msg->precedence.value == v->group->conf->precedence;
+}
+
+/* Another manager for our services: before us, or behind us (PREC-4, PREC-9). */
+static void note_partner(struct manager *m, const struct endpoint_peer *from, const struct wire_msg *msg,
+			 uint64_t now_ms)
+{
+	uint32_t backup = wire_has(msg, WIRE_SEG_BACKUP) ? msg->backup : 0;
+	bool better = backup < m->conf->backup || (backup == m->conf->backup && from->identity < m->conf->identity);
+	uint64_t *until_ms = better ? &m->better_until_ms : &m->worse_until_ms;
+	uint64_t lasts_ms = now_ms + (uint64_t)msg->wildcard.ttl * 1000;
+	char subject[HEX_LEN];
+
+	if (!msg->wildcard.ttl || *until_ms < lasts_ms)
+		*until_ms = lasts_ms;
+	if (!better || m->better == from->identity || !msg->wildcard.ttl)
+		return;
+	m->better = from->identity;
+	snprintf(subject, sizeof(subject), "0x%llx", (unsigned long long)from->identity);
+	manager_notify(m, LOG_LEVEL_INFO, "manager", subject,
+		       "announces services of this one, and comes first: this one stands by");
+}
+
+static void say_alone(struct manager *m, uint64_t now_ms)
+{
+	char subject[HEX_LEN];
+
+	if (!m->better || now_ms < m->better_until_ms)
+		return;
+	snprintf(subject, sizeof(subject), "0x%llx", (unsigned long long)m->better);
+	m->better = 0;
+	manager_notify(m, LOG_LEVEL_WARNING, "manager", subject,
+		       "does not announce the services any more: this one has taken over");
+}
+
+static void other_manager(struct manager *m, const struct endpoint_peer *from, const struct wire_msg *msg,
+			  uint64_t now_ms)
 {
 	struct agent *a = agents_find(m->agents, from->identity);
 
 	manager_count(m, MANAGER_OTHER_MANAGER);
 	if (a && !a->name[0]) /* taken for an agent because it asked who we are */
 		agents_forget(m->agents, a);
+	if (is_ours(m, msg))
+		note_partner(m, from, msg, now_ms);
 }
 
 void manager_undecodable(struct manager *m)
@@ -365,7 +434,7 @@ void manager_message(struct manager *m, const struct endpoint_peer *from, const 
 	switch (msg->h.type) {
 	case WIRE_WILDCARD_UPDATE:
 	case WIRE_FIXED_UPDATE:
-		other_manager(m, from);
+		other_manager(m, from, msg, now_ms);
 		return;
 	case WIRE_HELLO:
 	case WIRE_DENY:
@@ -423,6 +492,7 @@ uint64_t manager_tick(struct manager *m, uint64_t now_ms)
 		agents_expire(m->agents, now_ms);
 		m->expire_agents_ms = now_ms + EXPIRE_AGENTS_MS;
 	}
+	say_alone(m, now_ms);
 	if (m->sweeping)
 		m->sweeping = decide_sweep(m);
 	return more || m->sweeping ? TICK_BUSY_MS : TICK_IDLE_MS;
@@ -433,6 +503,16 @@ uint64_t manager_tick(struct manager *m, uint64_t now_ms)
 const struct smd_conf *manager_conf(const struct manager *m)
 {
 	return m->conf;
+}
+
+uint32_t manager_needs(const struct manager *m)
+{
+	return m->needed;
+}
+
+struct manager_wildcard manager_wildcard(const struct manager *m, uint32_t n)
+{
+	return announce_row(m, n);
 }
 
 const struct services *manager_services(const struct manager *m)

@@ -66,6 +66,7 @@
 	X(NO_SERVER, "decisions", "no-server", "no server of the service is usable: dropped")                          \
 	X(NO_FIT, "decisions", "no-fit", "the client's port is in use at every server: dropped")                       \
 	X(FLOWS_FULL, "decisions", "flows-full", "beyond limits.flows: dropped")                                       \
+	X(UNABLE, "decisions", "unable", "the agent lacks an action that the flow needs: dropped")                     \
 	X(POSTPONED, "decisions", "postponed", "left unanswered at start until more is known: asked again")            \
 	X(CLOSED, "flows", "closed", "connections that ended, by FIN in both directions or RST")                       \
 	X(RELOADED, "reloads", "done", "another configuration was taken over")                                         \
@@ -140,6 +141,20 @@ bool manager_withdraw(struct manager *m);
 /* ---- for listings; valid until the next call above ---- */
 
 const struct smd_conf *manager_conf(const struct manager *m);
+/* wire_bit()s of what agents must be able to do. */
+uint32_t manager_needs(const struct manager *m);
+/* One of what is announced, by number from 0. */
+struct manager_wildcard {
+	const struct wire_wildcard *match; /* NULL: there is no such number */
+	const struct wire_range *ranges;   /* of destination ports */
+	uint8_t range_count;
+	bool wanted, advertise, punts;
+	uint32_t precedence, backup, ttl_s;
+	const struct service_conf *service; /* whose it is; or */
+	const struct filter_conf *filter;
+	uint32_t rule; /* from 1 */
+};
+struct manager_wildcard manager_wildcard(const struct manager *m, uint32_t n);
 const struct services *manager_services(const struct manager *m);
 const struct agents *manager_agents(const struct manager *m);
 struct flows *manager_flows(const struct manager *m);

@@ -268,6 +268,10 @@ static inline void fixture_hello(struct fixture *f, uint64_t from, const char *n
 #define ACK     0x10
 #define RST     0x04
 #define FIN     0x01
+/* Instead of flags: the packet is an ICMP error that travels with the flow. */
+#define ICMP_ERROR 0xff
+/* Or a later fragment. */
+#define LATER_FRAGMENT 0xfe
 
 static inline struct flow_key fixture_key(uint8_t proto, const char *src, uint16_t sport, const char *dst,
 					  uint16_t dport)
@@ -290,7 +294,7 @@ static inline size_t fixture_packet(const struct flow_key *k, uint8_t flags, uin
 
 	memset(out, 0, 128);
 	out[0] = k->family == 4 ? 0x45 : 0x60;
-	out[k->family == 4 ? 9 : 6] = k->proto;
+	out[k->family == 4 ? 9 : 6] = flags != ICMP_ERROR ? k->proto : k->family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
 	memcpy(out + (k->family == 4 ? 12 : 8), k->src, n);
 	memcpy(out + (k->family == 4 ? 16 : 24), k->dst, n);
 	l4[0] = (uint8_t)(k->sport >> 8), l4[1] = (uint8_t)k->sport;
@@ -301,6 +305,13 @@ static inline size_t fixture_packet(const struct flow_key *k, uint8_t flags, uin
 		out[3] = 40;
 	else
 		out[5] = 20;
+	if (flags == LATER_FRAGMENT && k->family == 4)
+		out[7] = 20;
+	if (flags == LATER_FRAGMENT && k->family == 6) {
+		out[40] = out[6];
+		out[6] = IPPROTO_FRAGMENT;
+		out[43] = 0xa1;
+	}
 	return ip + 20;
 }
 
@@ -395,26 +406,47 @@ static inline void fixture_deny(struct fixture *f, uint64_t from, const struct s
 	fixture_receive(f, from, &m);
 }
 
-/* "dnat 10.0.20.11:80", "snat ...", "none" or "drop", and checks that belong to any answer. */
-static inline const char *fixture_action(const struct sent *s, char buf[80])
+#define FIXTURE_ACTION 160
+
+static inline const char *fixture_dispatch(const struct sent *s, char buf[FIXTURE_ACTION])
+{
+	const struct wire_tunnel *t = &s->m.tunnel;
+	char where[ADDR_STRLEN];
+
+	if (addr_is_zero(&s->m.fixed.forward))
+		return "drop";
+	ck_assert(!s->m.nat_count);
+	snprintf(buf, FIXTURE_ACTION, "dispatch %s", addr_print(&s->m.fixed.forward, where));
+	if (wire_has(&s->m, WIRE_SEG_TUNNEL))
+		snprintf(buf + strlen(buf), FIXTURE_ACTION - strlen(buf), " tunnel %u:%u %s", t->kind, t->port,
+			 addr_print(&t->remote, where));
+	return buf;
+}
+
+/*
+ * "dnat 10.0.20.11:80", "snat ...", both, "dispatch 10.0.20.11", "none" or "drop", and checks that belong to any
+ * answer.
+ */
+static inline const char *fixture_action(const struct sent *s, char buf[FIXTURE_ACTION])
 {
 	const struct wire_nat *n = &s->m.nat[0];
-	char where[ENDPOINT_STRLEN];
+	char where[ENDPOINT_STRLEN], also[ENDPOINT_STRLEN];
 
 	ck_assert(wire_has(&s->m, WIRE_SEG_PRECEDENCE) && s->m.precedence.lower_first);
-	if (s->m.fixed.flags & WIRE_FLAG_DISPATCH) {
-		ck_assert(addr_is_zero(&s->m.fixed.forward));
-		return "drop";
-	}
+	if (s->m.fixed.flags & WIRE_FLAG_DISPATCH)
+		return fixture_dispatch(s, buf);
 	if (!s->m.nat_count)
 		return "none";
 	ck_assert_uint_eq(s->m.nat_count, 1);
 	if (n->set == (WIRE_NAT_DST | WIRE_NAT_DPORT))
-		snprintf(buf, 80, "dnat %s", endpoint_print(&n->dst, n->dport, where));
+		snprintf(buf, FIXTURE_ACTION, "dnat %s", endpoint_print(&n->dst, n->dport, where));
 	else if (n->set == (WIRE_NAT_SRC | WIRE_NAT_SPORT))
-		snprintf(buf, 80, "snat %s", endpoint_print(&n->src, n->sport, where));
+		snprintf(buf, FIXTURE_ACTION, "snat %s", endpoint_print(&n->src, n->sport, where));
+	else if (n->set == (WIRE_NAT_SRC | WIRE_NAT_SPORT | WIRE_NAT_DST | WIRE_NAT_DPORT))
+		snprintf(buf, FIXTURE_ACTION, "snat %s, dnat %s", endpoint_print(&n->src, n->sport, where),
+			 endpoint_print(&n->dst, n->dport, also));
 	else
-		snprintf(buf, 80, "set %x", n->set);
+		snprintf(buf, FIXTURE_ACTION, "set %x", n->set);
 	return buf;
 }
 

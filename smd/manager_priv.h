@@ -12,16 +12,31 @@
 
 #define MANAGER_OWN_ADDRESSES 32
 
-/* What an agent must be able to do for our services. */
-#define MANAGER_ESSENTIAL (wire_bit(WIRE_SEG_NAT) | wire_bit(WIRE_SEG_INTEREST))
-#define MANAGER_OPTIONAL  (wire_bit(WIRE_SEG_ADVERTISE))
+/* What an agent may lack, and still do something for us. */
+#define MANAGER_OPTIONAL (wire_bit(WIRE_SEG_ADVERTISE))
+/* All that any configuration may need. */
+#define MANAGER_ABILITIES                                                                                              \
+	(MANAGER_OPTIONAL | wire_bit(WIRE_SEG_NAT) | wire_bit(WIRE_SEG_INTEREST) | wire_bit(WIRE_SEG_TUNNEL) |         \
+	 wire_bit(WIRE_SEG_RANGES))
+
+enum announcement_kind {
+	ANNOUNCEMENT_FORWARD, /* client to VIP */
+	ANNOUNCEMENT_REVERSE, /* server to client */
+	ANNOUNCEMENT_RULE,    /* of a filter: needs no asking */
+};
 
 /* One wildcard of ours. */
 struct announcement {
 	struct wire_wildcard match; /* TTL 0 here */
-	uint32_t precedence;
-	const struct group *group; /* forward: whose VIP it is; else NULL */
-	bool forward;
+	struct wire_range ranges[CONFIG_MAX_PORTS];
+	uint8_t range_count;
+	uint8_t kind; /* enum announcement_kind */
+	uint32_t precedence, backup;
+	uint32_t needs;                   /* wire_bit()s of what an agent must be able to do to take it */
+	const struct group *group;        /* forward: whose VIP it is; else NULL */
+	const struct service_conf *conf;  /* forward and reverse; NULL when no longer configured */
+	const struct filter_conf *filter; /* of a rule; likewise */
+	uint32_t rule;                    /* from 1 */
 	bool wanted;
 	uint8_t urgent;  /* times still to be sent to the group soon */
 	uint64_t due_ms; /* when next, if urgent */
@@ -37,6 +52,7 @@ struct manager {
 	struct announcement *announcements;
 	uint32_t announcement_count;
 	uint32_t urgent;     /* announcements with urgent > 0 */
+	uint32_t needed;     /* wire_bit()s: the needs of all of them */
 	uint32_t cycle_next; /* announcement to refresh next */
 	uint64_t cycle_ms;   /* when the cycle began */
 	uint32_t withdraw_next;
@@ -44,6 +60,9 @@ struct manager {
 	bool sweeping;
 	uint64_t expire_agents_ms;
 	uint64_t started_ms;
+	/* Until then what other managers announce of our services lasts: one that comes before us, or behind us. */
+	uint64_t better_until_ms, worse_until_ms;
+	uint64_t better; /* its identity; 0: none is there */
 	struct addr own[MANAGER_OWN_ADDRESSES];
 	size_t own_count;
 	struct log_limit log;
@@ -75,8 +94,12 @@ void manager_say_group(struct manager *m, const struct group *g);
 /* ---- announce.c ---- */
 
 bool announce_init(struct manager *m, uint64_t now_ms); /* false: no memory */
+/* wire_bit()s of what an agent must be able to do for it. */
+uint32_t announce_needs(const struct service_conf *s);
 /* A group's state changed: announce or withdraw its VIPs. */
 void announce_group(struct manager *m, const struct group *g, uint64_t now_ms);
+/* For listings. */
+struct manager_wildcard announce_row(const struct manager *m, uint32_t n);
 /* Show an agent all that is wanted, from the start, soon. */
 void announce_show(struct manager *m, struct agent *a, uint64_t now_ms);
 /* Send what is due.  True: there is more to send soon. */
@@ -89,7 +112,7 @@ struct announcements {
 	struct announcement *all;
 	uint32_t count;
 };
-bool announce_prepare(const struct manager *m, const struct services *s,
+bool announce_prepare(const struct manager *m, const struct smd_conf *conf, const struct services *s,
 		      struct announcements *as); /* false: no memory */
 /* Now m has those services: only what differs from what was announced is sent at once. */
 void announce_replace(struct manager *m, struct announcements *as, uint64_t now_ms);
@@ -98,7 +121,9 @@ void announce_replace(struct manager *m, struct announcements *as, uint64_t now_
 
 /* A match or a refresh. */
 void decide_question(struct manager *m, struct agent *a, const struct wire_msg *msg, uint64_t now_ms);
-/* Delete a flow's affinities at the agents that may hold them (SM-6), and forget it. */
+/* Delete a flow's affinities at the agents that may hold them (SM-6). */
+void decide_withdraw(struct manager *m, const struct flow *f);
+/* The same, and forget it. */
 void decide_forget(struct manager *m, struct flow *f);
 /* The store forgets a flow. */
 void decide_gone(void *ctx, struct flow *f);

@@ -19,6 +19,17 @@ static struct memo nat(const char *vip, const char *server)
 	return m;
 }
 
+static struct memo masquerade(const char *vip, const char *server, const char *client)
+{
+	struct memo m = nat(vip, server);
+
+	m.kind = MEMO_MASQUERADE;
+	m.client_port = 1025;
+	m.port = 0xfffe;
+	ck_assert(addr_parse(client, &m.client));
+	return m;
+}
+
 START_TEST(test_memo_comes_back_as_it_was_MSG_10)
 {
 	struct memo all[] = {
@@ -27,7 +38,12 @@ START_TEST(test_memo_comes_back_as_it_was_MSG_10)
 		{.kind = MEMO_WILDCARD, .precedence = 100},
 		{.kind = MEMO_PASS, .precedence = 0},
 		{.kind = MEMO_DROP, .precedence = 0xffffffff},
+		masquerade("203.0.113.10", "10.0.20.11", "10.0.20.12"),
+		masquerade("2001:db8:113::10", "fd00:20::11", "fd00:20::12"),
+		nat("203.0.113.10", "10.0.20.11"),
 	};
+
+	all[7].kind = MEMO_DISPATCH;
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		uint8_t bytes[MEMO_MAX];
@@ -41,6 +57,9 @@ START_TEST(test_memo_comes_back_as_it_was_MSG_10)
 		ck_assert(addr_equal(&m.vip, &all[i].vip) && addr_equal(&m.server, &all[i].server));
 		ck_assert_uint_eq(m.vip_port, all[i].vip_port);
 		ck_assert_uint_eq(m.server_port, all[i].server_port);
+		ck_assert(addr_equal(&m.client, &all[i].client));
+		ck_assert_uint_eq(m.client_port, all[i].client_port);
+		ck_assert_uint_eq(m.port, all[i].port);
 	}
 }
 END_TEST
@@ -48,7 +67,11 @@ END_TEST
 /* Each byte changed, each length: read as something, or refused, but never beyond its end. */
 START_TEST(test_memo_of_anything_MSG_4)
 {
-	struct memo all[] = {nat("203.0.113.10", "10.0.20.11"), nat("2001:db8::1", "fd00::1"), {.kind = MEMO_PASS}};
+	struct memo all[] = {nat("203.0.113.10", "10.0.20.11"),
+			     nat("2001:db8::1", "fd00::1"),
+			     {.kind = MEMO_PASS},
+			     masquerade("203.0.113.10", "10.0.20.11", "10.0.20.12"),
+			     masquerade("2001:db8::1", "fd00::1", "fd00::2")};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		uint8_t bytes[MEMO_MAX];
@@ -70,7 +93,7 @@ START_TEST(test_memo_of_anything_MSG_4)
 				memcpy(changed, bytes, n);
 				changed[at] = (uint8_t)v;
 				if (memo_read(changed, n, &m))
-					ck_assert(m.kind > MEMO_NONE && m.kind <= MEMO_DROP);
+					ck_assert(m.kind > MEMO_NONE && m.kind < MEMO_KINDS);
 				else
 					ck_assert_uint_eq(m.kind, MEMO_NONE);
 				free(changed);
@@ -138,7 +161,9 @@ START_TEST(test_peek_takes_anything_MSG_4)
 	}
 	ck_assert_int_eq(peek_packet(NULL, 0, IPPROTO_TCP), PEEK_MIDFLOW);
 	v4[7] = 1; /* not the first fragment: there is no header in it */
-	ck_assert_int_eq(peek_packet(v4, sizeof(v4), IPPROTO_TCP), PEEK_MIDFLOW);
+	ck_assert_int_eq(peek_packet(v4, sizeof(v4), IPPROTO_TCP), PEEK_FRAGMENT);
+	ck_assert_int_eq(peek_packet(v4, sizeof(v4), IPPROTO_UDP), PEEK_FRAGMENT);
+	v4[7] = 0;
 	v4[0] = 0x41; /* a header shorter than a header */
 	ck_assert_int_eq(peek_packet(v4, sizeof(v4), IPPROTO_TCP), PEEK_MIDFLOW);
 }

@@ -6,6 +6,7 @@
 #include "smd/peek.h"
 
 #include <netinet/in.h>
+#include <stdbool.h>
 
 #define IPV6_HEADER   40
 #define TCP_FLAGS_AT  13
@@ -14,21 +15,21 @@
 #define FRAGMENT_LEN  8
 #define MAX_EXTENSION 8 /* headers; more are nobody's honest packet */
 
-/* Offset of the TCP header, or len if there is none to be read. */
-static size_t tcp4(const uint8_t *p, size_t len)
+/* Offset of this protocol's header, or len if there is none to be read. */
+static size_t find4(const uint8_t *p, size_t len, uint8_t proto)
 {
 	size_t ihl = len >= 20 ? (p[0] & 15u) * 4u : 0;
 	unsigned fragment = len >= 20 ? (p[6] & 0x1fu) << 8 | p[7] : 0;
 
-	return ihl >= 20 && !fragment && p[9] == IPPROTO_TCP ? ihl : len;
+	return ihl >= 20 && !fragment && p[9] == proto ? ihl : len;
 }
 
-static size_t tcp6(const uint8_t *p, size_t len)
+static size_t find6(const uint8_t *p, size_t len, uint8_t proto)
 {
 	size_t at = IPV6_HEADER;
 	uint8_t next = len >= IPV6_HEADER ? p[6] : IPPROTO_NONE;
 
-	for (int i = 0; i < MAX_EXTENSION && next != IPPROTO_TCP; i++) {
+	for (int i = 0; i < MAX_EXTENSION && next != proto; i++) {
 		const uint8_t *h = p + at;
 
 		if (at + FRAGMENT_LEN > len)
@@ -49,7 +50,29 @@ static size_t tcp6(const uint8_t *p, size_t len)
 		}
 		next = h[0];
 	}
-	return next == IPPROTO_TCP && at < len ? at : len;
+	return next == proto && at < len ? at : len;
+}
+
+/* Of an ICMP error that travels with a flow the key is that flow's, not its own (KEY-4). */
+static bool is_error(const uint8_t *packet, size_t len, uint8_t proto)
+{
+	if (proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6 || !len)
+		return false;
+	if (packet[0] >> 4 == 4)
+		return find4(packet, len, IPPROTO_ICMP) < len;
+	return packet[0] >> 4 == 6 && find6(packet, len, IPPROTO_ICMPV6) < len;
+}
+
+static bool is_later_fragment(const uint8_t *packet, size_t len)
+{
+	size_t at;
+
+	if (!len || packet[0] >> 4 == 4)
+		return len >= 20 && (packet[6] & 0x1f || packet[7]);
+	if (packet[0] >> 4 != 6)
+		return false;
+	at = find6(packet, len, IPPROTO_FRAGMENT);
+	return at + FRAGMENT_LEN <= len && (packet[at + 2] || packet[at + 3] & 0xf8);
 }
 
 uint8_t peek_flags(const uint8_t *packet, size_t len, uint8_t proto)
@@ -59,9 +82,9 @@ uint8_t peek_flags(const uint8_t *packet, size_t len, uint8_t proto)
 	if (proto != IPPROTO_TCP)
 		return 0;
 	if (len && packet[0] >> 4 == 4)
-		at = tcp4(packet, len);
+		at = find4(packet, len, IPPROTO_TCP);
 	else if (len && packet[0] >> 4 == 6)
-		at = tcp6(packet, len);
+		at = find6(packet, len, IPPROTO_TCP);
 	return at + TCP_FLAGS_AT < len ? packet[at + TCP_FLAGS_AT] : 0;
 }
 
@@ -69,6 +92,10 @@ enum peek_sort peek_packet(const uint8_t *packet, size_t len, uint8_t proto)
 {
 	uint8_t flags = peek_flags(packet, len, proto);
 
+	if (is_error(packet, len, proto))
+		return PEEK_ERROR;
+	if (is_later_fragment(packet, len))
+		return PEEK_FRAGMENT;
 	if (proto != IPPROTO_TCP)
 		return PEEK_DATAGRAM;
 	if (flags & PEEK_RST_FLAG)

@@ -17,6 +17,8 @@ enum peek_sort {
 	PEEK_RST,      /* TCP: RST */
 	PEEK_MIDFLOW,  /* TCP: any other, or its header cannot be read */
 	PEEK_DATAGRAM, /* not TCP */
+	PEEK_ERROR,    /* an ICMP error about a packet of the reverse flow */
+	PEEK_FRAGMENT, /* a later fragment: without a transport header, the agent knew whose it is (ACT-10) */
 };
 
 #define PEEK_FIN_FLAG 0x01

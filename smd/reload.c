@@ -22,20 +22,22 @@
 /* The backend of the old tables that goes on as this one: same place, same service by name. */
 static struct backend *old_backend(const struct services *old, const struct backend *b)
 {
-	struct backend *o = services_backend_at(old, &b->key);
-
-	while (o && strcmp(o->group->conf->name, b->group->conf->name) != 0)
-		o = o->next_same;
-	return o;
+	return services_backend_of(old, b->group->conf->name, &b->key);
 }
 
-/* The VIP of the new tables at which this flow goes on.  At another precedence it is another one to agents. */
+/*
+ * The VIP of the new tables at which this flow goes on.  At another precedence it is another one to agents, and
+ * servers that are no longer translated to know nothing of its connection, nor the other way round.
+ */
 static struct vip *new_vip(const struct services *old, const struct services *new, const struct flow *f)
 {
 	const struct vip *before = services_vip(old, &f->forward);
 	struct vip *v = services_vip(new, &f->forward);
 
-	return before && v && before->group->conf->precedence == v->group->conf->precedence ? v : NULL;
+	return before && v && before->group->conf->precedence == v->group->conf->precedence &&
+			       group_translates(before->group) == group_translates(v->group)
+		       ? v
+		       : NULL;
 }
 
 static struct backend *new_backend(const struct services *new, const struct vip *v, const struct backend *o)
@@ -43,6 +45,12 @@ static struct backend *new_backend(const struct services *new, const struct vip 
 	struct addr addr = service_key_addr(&o->key);
 
 	return group_backend(new, v->group, &addr, o->key.port);
+}
+
+/* Do packets get to the servers in another way, though as they are? */
+static bool carried_otherwise(const struct service_conf *a, const struct service_conf *b)
+{
+	return a->mode != b->mode || a->tunnel.kind != b->tunnel.kind || a->tunnel.port != b->tunnel.port;
 }
 
 /* ---- before anything is changed ---- */
@@ -55,7 +63,7 @@ static bool keep_removed(struct manager *m, struct services *new)
 
 	while ((f = flows_next(m->flows, &slot))) {
 		const struct backend *o = &m->services->backends[f->backend];
-		struct vip *v = f->kind == FLOW_NAT ? new_vip(m->services, new, f) : NULL;
+		struct vip *v = f->kind == FLOW_BALANCED ? new_vip(m->services, new, f) : NULL;
 
 		if (v && !new_backend(new, v, o) && !services_add_removed(new, v->group, o))
 			return false;
@@ -134,14 +142,16 @@ static void carry_flows(struct manager *m, struct services *new)
 	uint32_t slot = 0;
 
 	while ((f = flows_next(m->flows, &slot))) {
-		struct vip *v = f->kind == FLOW_NAT ? new_vip(m->services, new, f) : NULL;
+		struct vip *v = f->kind == FLOW_BALANCED ? new_vip(m->services, new, f) : NULL;
 		struct backend *b = v ? new_backend(new, v, &m->services->backends[f->backend])
 				      : services_backend(new, &f->reverse);
 
-		if (f->kind == FLOW_NAT ? !v || !b : !b) {
+		if (f->kind == FLOW_BALANCED ? !v || !b : !b) {
 			decide_forget(m, f);
 			continue;
 		}
+		if (v && carried_otherwise(m->services->backends[f->backend].group->conf, b->group->conf))
+			decide_withdraw(m, f); /* the next packet is asked about, and sent the new way */
 		f->backend = (uint32_t)(b - new->backends);
 		if (!v)
 			continue;
@@ -187,7 +197,7 @@ bool manager_reload(struct manager *m, const struct smd_conf *conf, char *why, s
 		return false;
 	}
 	new = services_new(conf, old->backend_count);
-	if (!new || !keep_removed(m, new) || !announce_prepare(m, new, &as))
+	if (!new || !keep_removed(m, new) || !announce_prepare(m, conf, new, &as))
 		return no_memory(new, &as, why, size);
 	carry_backends(old, new);
 	for (size_t i = 0; i < new->group_count; i++)
@@ -198,7 +208,8 @@ bool manager_reload(struct manager *m, const struct smd_conf *conf, char *why, s
 	announce_replace(m, &as, now_ms);
 	manager_count(m, MANAGER_RELOADED);
 	say_changes(m, old);
-	manager_notify(m, LOG_LEVEL_INFO, "configuration", "smd", "reloaded: %zu services", conf->services.count);
+	manager_notify(m, LOG_LEVEL_INFO, "configuration", "smd", "reloaded: %zu services, %zu filters",
+		       conf->services.count, conf->filters.count);
 	services_free(old);
 	m->sweeping = true; /* what ended at a removed server goes elsewhere when it begins anew */
 	m->sweep_slot = 0;

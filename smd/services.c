@@ -72,11 +72,11 @@ static struct check *get_check(struct services *s, const struct service_conf *c,
 /* Find it by where it is, behind others at the same place. */
 static void file_backend(struct services *s, struct backend *b)
 {
-	struct backend *head;
+	struct backend **table = group_translates(b->group) ? &s->by_backend : &s->by_dispatched, *head;
 
-	HASH_FIND(hh, s->by_backend, &b->key, sizeof(b->key), head);
+	HASH_FIND(hh, *table, &b->key, sizeof(b->key), head);
 	if (!head) {
-		HASH_ADD(hh, s->by_backend, key, sizeof(b->key), b);
+		HASH_ADD(hh, *table, key, sizeof(b->key), b);
 		return;
 	}
 	while (head->next_same)
@@ -220,6 +220,7 @@ void services_free(struct services *s)
 		return;
 	HASH_CLEAR(hh, s->by_vip);
 	HASH_CLEAR(hh, s->by_backend);
+	HASH_CLEAR(hh, s->by_dispatched);
 	for (size_t i = 0; i < s->group_count; i++)
 		balancer_free(s->groups[i].balancer);
 	free(s->groups);
@@ -261,11 +262,28 @@ struct backend *services_backend(const struct services *s, const struct flow_key
 struct backend *group_backend(const struct services *s, const struct group *g, const struct addr *addr, uint16_t port)
 {
 	struct service_key k = make_key(addr->family, addr->b, g->conf->protocol, port);
-	struct backend *b = services_backend_at(s, &k);
+	struct backend *b;
 
+	HASH_FIND(hh, group_translates(g) ? s->by_backend : s->by_dispatched, &k, sizeof(k), b);
 	while (b && b->group != g)
 		b = b->next_same;
 	return b;
+}
+
+struct backend *services_backend_of(const struct services *s, const char *service, const struct service_key *key)
+{
+	struct backend *const tables[] = {s->by_backend, s->by_dispatched};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct backend *b;
+
+		HASH_FIND(hh, tables[i], key, sizeof(*key), b);
+		while (b && strcmp(b->group->conf->name, service) != 0)
+			b = b->next_same;
+		if (b)
+			return b;
+	}
+	return NULL;
 }
 
 /* ---- health ---- */

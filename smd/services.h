@@ -87,8 +87,9 @@ struct services {
 	struct backend *backends;
 	struct check *checks;
 	size_t group_count, vip_count, backend_count, check_count;
-	struct vip *by_vip; /* uthash heads */
-	struct backend *by_backend;
+	struct vip *by_vip;         /* uthash heads */
+	struct backend *by_backend; /* of services that translate: their servers' packets are ours */
+	struct backend *by_dispatched;
 	struct server_conf *removed; /* own copies, for removed backends */
 	size_t removed_count, removed_room;
 };
@@ -106,10 +107,18 @@ struct backend *services_add_removed(struct services *s, struct group *g, const 
 
 /* The VIP a packet with this destination is for, NULL if none of ours. */
 struct vip *services_vip(const struct services *s, const struct flow_key *forward);
-/* The backends a packet with this source is from (then ->next_same), NULL if none of ours. */
+/* Are its packets translated, or dispatched unchanged? */
+static inline bool group_translates(const struct group *g)
+{
+	return g->conf->mode == MODE_NAT;
+}
+
+/* The backends of translated services a packet with this source is from (then ->next_same), NULL if none of ours. */
 struct backend *services_backend(const struct services *s, const struct flow_key *reverse);
-/* The first of the backends at this key, NULL if there is none. */
+/* The first of those backends at this key, NULL if there is none. */
 struct backend *services_backend_at(const struct services *s, const struct service_key *key);
+/* The backend at this key of the service with this name, translated or dispatched. */
+struct backend *services_backend_of(const struct services *s, const char *service, const struct service_key *key);
 /* This group's backend at that address and port. */
 struct backend *group_backend(const struct services *s, const struct group *g, const struct addr *addr, uint16_t port);
 

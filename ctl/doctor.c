@@ -135,7 +135,8 @@ size_t fact_advertised(const struct fact_daemon *d, bool v6)
 void doctor_check(const struct facts *facts, struct findings *f)
 {
 	void (*const checks[])(const struct facts *, struct findings *) = {
-		doctor_check_daemons, doctor_check_host, doctor_check_firewall, doctor_check_frr, doctor_check_peers,
+		doctor_check_daemons,  doctor_check_host, doctor_check_around,
+		doctor_check_firewall, doctor_check_frr,  doctor_check_peers,
 	};
 
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)

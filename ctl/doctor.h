@@ -11,6 +11,7 @@
 #define TURNOUT_CTL_DOCTOR_H
 
 #include "ctl/ctl.h"
+#include "lib/addr.h"
 
 /* ---- facts ---- */
 
@@ -25,6 +26,32 @@ struct fact_interface {
 	char addresses[512];  /* " 10.0.1.1 fd00::1 ": each between spaces */
 	int filters_before;   /* tc filters at ingress that see packets before ours */
 	char filter_kind[16]; /* of the first of those */
+	int filters_ours;     /* those of fad */
+	int forward4, no_ipv6, proxy_arp, proxy_ndp;
+	int accept_local;                 /* its own, or all's */
+	char master[16], master_kind[16]; /* "bridge" and so on; empty: its own master */
+	char vlan[16];                    /* a VLAN device on it; empty: none */
+	int64_t sent;                     /* packets; FACT_UNKNOWN */
+};
+
+/* A network that an address of an interface connects to. */
+struct fact_subnet {
+	char interface[16];
+	struct addr address;
+	uint8_t plen;
+};
+
+/* A routing rule for packets that came in at an interface. */
+struct fact_rule {
+	char iif[16];
+	uint32_t priority;
+	bool v6;
+};
+
+/* An address that the kernel answers for in place of its owner. */
+struct fact_proxy {
+	char interface[16];
+	struct addr address;
 };
 
 enum fact_state { FACT_YES, FACT_NO, FACT_DENIED, FACT_ABSENT };
@@ -33,9 +60,15 @@ enum fact_state { FACT_YES, FACT_NO, FACT_DENIED, FACT_ABSENT };
 enum fact_feature { FEATURE_BPF, FEATURE_VETH, FEATURE_CLSACT, FEATURE_TUN, FEATURES };
 
 struct fact_host {
-	int forward4, forward6, hash4, hash6, rp_all;
+	int forward4, forward6, hash4, hash6, rp_all, proxy_arp_all, proxy_ndp_all;
 	struct fact_interface *interfaces;
 	size_t interface_count;
+	struct fact_subnet *subnets;
+	size_t subnet_count;
+	struct fact_rule *rules;
+	size_t rule_count;
+	struct fact_proxy *proxies;
+	size_t proxy_count;
 	enum fact_state features[FEATURES]; /* YES, NO, or DENIED: not permitted to try */
 	enum fact_state networkd;           /* YES: runs */
 	bool networkd_keeps_routes;         /* ManageForeignRoutes=no */
@@ -140,6 +173,7 @@ void doctor_check(const struct facts *facts, struct findings *f);
 
 /* The parts, a file each. */
 void doctor_check_host(const struct facts *facts, struct findings *f);     /* doctor_host.c */
+void doctor_check_around(const struct facts *facts, struct findings *f);   /* doctor_around.c */
 void doctor_check_firewall(const struct facts *facts, struct findings *f); /* doctor_firewall.c */
 void doctor_check_frr(const struct facts *facts, struct findings *f);      /* doctor_frr.c */
 void doctor_check_daemons(const struct facts *facts, struct findings *f);  /* doctor_daemons.c */
@@ -149,6 +183,7 @@ void doctor_check_peers(const struct facts *facts, struct findings *f);    /* do
 
 void facts_collect(struct facts *f);                        /* doctor_io.c */
 void facts_collect_kernel(struct facts *f);                 /* doctor_kernel_io.c: features, filters */
+void facts_collect_around(struct facts *f);                 /* doctor_around_io.c: what netlink tells */
 void facts_collect_frr(struct fact_daemon *d);              /* doctor_frr_io.c */
 bool facts_collect_daemons(struct ctl *c, struct facts *f); /* doctor_bus_io.c; false after a line: no permission */
 void facts_free(struct facts *f);

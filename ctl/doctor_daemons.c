@@ -175,8 +175,11 @@ static void tables(const struct fact_daemon *d, struct findings *f)
 		filling(d, f, "wildcards", "stored", "limits.wildcards");
 		filling(d, f, "hold", "flows", "limits.hold-flows");
 		filling(d, f, "hold", "bytes", "limits.hold-bytes");
-		happened(d, f, "affinities", "no-room", "updates were denied because a table was full",
-			 "raise `limits` in fad's configuration");
+		happened(d, f, "affinities", "no-room",
+			 "updates were denied because the table of fixed affinities was full",
+			 "raise limits.fixed in fad's configuration");
+		happened(d, f, "wildcards", "no-room", "updates were denied because the table of wildcards was full",
+			 "raise limits.wildcards in fad's configuration");
 		happened(d, f, "drops", "hold-full", "packets were dropped because there was no room to hold them",
 			 "raise limits.hold-flows, hold-packets; are answers of the manager slow?");
 		happened(d, f, "drops", "hold-timeout", "packets were dropped because no manager answered in time",

@@ -83,6 +83,13 @@ static void multipath(struct findings *f, int value, const char *sysctl)
 }
 
 /* The kernel takes the larger of all's and the interface's; 1 drops what comes by another way than answers go. */
+static bool strict(const struct facts *facts, const char *name)
+{
+	const struct fact_interface *i = fact_interface(facts, name);
+
+	return i && i->rp_filter < 2 && (facts->host.rp_all == 1 || (i->rp_filter == 1 && facts->host.rp_all != 2));
+}
+
 static void rp_filter(const struct facts *facts, struct findings *f, const char *name, const char *why)
 {
 	const struct fact_interface *i = fact_interface(facts, name);
@@ -90,8 +97,8 @@ static void rp_filter(const struct facts *facts, struct findings *f, const char 
 
 	if (!i)
 		return;
-	if (facts->host.rp_all == 1 || i->rp_filter != 1 || facts->host.rp_all == 2) {
-		f->good++;
+	if (!strict(facts, name) || i->rp_filter != 1) {
+		f->good++; /* or all's, which has a finding of its own */
 		return;
 	}
 	x = finding_add(f, SEVERITY_ERROR, "rp-filter", NULL, name);
@@ -99,11 +106,39 @@ static void rp_filter(const struct facts *facts, struct findings *f, const char 
 	finding_fix(x, "sysctl -w net.ipv4.conf.%s.rp_filter=0", name);
 }
 
+/* Where an interface has no address of IPv4, 2 is as strict as 1.  fad gives its port one. */
+static void port_address(const struct facts *facts, struct findings *f, const char *name)
+{
+	const struct fact_interface *i = fact_interface(facts, name);
+	struct finding *x;
+
+	if (!i || strchr(i->addresses, '.') || (facts->host.rp_all != 2 && i->rp_filter != 2)) {
+		f->good++;
+		return;
+	}
+	x = finding_add(f, SEVERITY_ERROR, "rp-filter", NULL, name);
+	finding_text(x,
+		     "rp_filter is 2 at %s, which has lost its IPv4 address: decided packets that come back from the "
+		     "agent are dropped",
+		     name);
+	finding_fix(x, "sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.%s.rp_filter=0", name);
+}
+
 static void rp_filters(const struct facts *facts, struct findings *f, const struct fact_daemon *fad)
 {
+	bool all = false;
 	char port[20];
 
-	if (facts->host.rp_all == 1) {
+	snprintf(port, sizeof(port), "%s0", fact_setting(fad, "punt-port"));
+	all = strict(facts, port);
+	FACT_EACH(Turnout__InterfaceRow, row, fad, FACT_INTERFACES, interfaces)
+	{
+		all |= strict(facts, row->name);
+		rp_filter(facts, f, row->name, "packets of paths that differ in the two directions are dropped");
+	}
+	rp_filter(facts, f, port, "decided packets that come back from the agent are dropped");
+	port_address(facts, f, port);
+	if (all && facts->host.rp_all == 1) {
 		struct finding *x = finding_add(f, SEVERITY_ERROR, "rp-filter", NULL, "all");
 
 		finding_text(x, "net.ipv4.conf.all.rp_filter is 1: the kernel drops packets that come back from the "
@@ -111,12 +146,6 @@ static void rp_filters(const struct facts *facts, struct findings *f, const stru
 		finding_fix(x, "sysctl -w net.ipv4.conf.all.rp_filter=0");
 	} else {
 		f->good++;
-	}
-	FACT_EACH(Turnout__InterfaceRow, row, fad, FACT_INTERFACES, interfaces)
-	rp_filter(facts, f, row->name, "packets of paths that differ in the two directions are dropped");
-	if (*fact_setting(fad, "punt-port")) {
-		snprintf(port, sizeof(port), "%s0", fact_setting(fad, "punt-port"));
-		rp_filter(facts, f, port, "decided packets that come back from the agent are dropped");
 	}
 }
 

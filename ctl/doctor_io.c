@@ -47,6 +47,8 @@ static void settings(struct fact_host *h)
 	h->hash4 = sysctl("ipv4/fib_multipath_hash_policy");
 	h->hash6 = sysctl("ipv6/fib_multipath_hash_policy");
 	h->rp_all = sysctl("ipv4/conf/all/rp_filter");
+	h->proxy_arp_all = sysctl("ipv4/conf/all/proxy_arp");
+	h->proxy_ndp_all = sysctl("ipv6/conf/all/proxy_ndp");
 }
 
 /* ---- interfaces ---- */
@@ -63,7 +65,8 @@ static struct fact_interface *interface_named(struct fact_host *h, const char *n
 		return NULL;
 	h->interfaces = grown;
 	grown = &grown[h->interface_count++];
-	*grown = (struct fact_interface){.filters_before = FACT_UNKNOWN, .rp_filter = FACT_UNKNOWN};
+	*grown = (struct fact_interface){
+		.filters_before = FACT_UNKNOWN, .filters_ours = FACT_UNKNOWN, .sent = FACT_UNKNOWN};
 	snprintf(grown->name, sizeof(grown->name), "%s", name);
 	return grown;
 }
@@ -80,17 +83,30 @@ static void add_address(struct fact_interface *i, const struct sockaddr *sa)
 		snprintf(i->addresses + len, sizeof(i->addresses) - len, "%s%s ", len > 0 ? "" : " ", text);
 }
 
-static void details(struct fact_interface *i, int fd)
+static int sysctl_of(const struct fact_interface *i, const char *family, const char *setting)
 {
 	char name[64];
+
+	snprintf(name, sizeof(name), "%s/conf/%s/%s", family, i->name, setting);
+	return sysctl(name);
+}
+
+static void details(struct fact_interface *i, int fd)
+{
 	struct ifreq r;
 
 	memset(&r, 0, sizeof(r));
 	memcpy(r.ifr_name, i->name, sizeof(i->name));
 	if (fd >= 0 && ioctl(fd, SIOCGIFMTU, &r) == 0)
 		i->mtu = (unsigned)r.ifr_mtu;
-	snprintf(name, sizeof(name), "ipv4/conf/%s/rp_filter", i->name);
-	i->rp_filter = sysctl(name);
+	i->rp_filter = sysctl_of(i, "ipv4", "rp_filter");
+	i->forward4 = sysctl_of(i, "ipv4", "forwarding");
+	i->accept_local = sysctl_of(i, "ipv4", "accept_local");
+	if (i->accept_local == 0)
+		i->accept_local = sysctl("ipv4/conf/all/accept_local");
+	i->proxy_arp = sysctl_of(i, "ipv4", "proxy_arp");
+	i->proxy_ndp = sysctl_of(i, "ipv6", "proxy_ndp");
+	i->no_ipv6 = sysctl_of(i, "ipv6", "disable_ipv6");
 }
 
 static void interfaces(struct fact_host *h)
@@ -266,6 +282,7 @@ void facts_collect(struct facts *f)
 	networkd(&f->host);
 	firewall(&f->host);
 	facts_collect_kernel(f);
+	facts_collect_around(f);
 	for (size_t i = 0; i < f->daemon_count; i++)
 		if (fact_is(&f->daemons[i], "routed-glue"))
 			facts_collect_frr(&f->daemons[i]);
@@ -291,6 +308,9 @@ void facts_free(struct facts *f)
 		daemon_free(&f->daemons[i]);
 	free(f->daemons);
 	free(f->host.interfaces);
+	free(f->host.subnets);
+	free(f->host.rules);
+	free(f->host.proxies);
 	free(f->host.ruleset);
 	*f = (struct facts){0};
 }

@@ -187,6 +187,8 @@ static int on_filter(const struct nlmsghdr *h, void *ctx)
 	uint32_t priority = TC_H_MAJ(t->tcm_info) >> 16;
 	struct nlattr *a;
 
+	if (h->nlmsg_type == RTM_NEWTFILTER && priority == OUR_PRIORITY)
+		f->interface->filters_ours = 1;
 	/* Several messages have one filter's priority. */
 	if (h->nlmsg_type != RTM_NEWTFILTER || priority >= OUR_PRIORITY || priority == f->last)
 		return MNL_CB_OK;
@@ -215,25 +217,32 @@ static void filters(struct mnl_socket *s, struct fact_interface *i)
 	t->tcm_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
 	if (t->tcm_ifindex == 0 || mnl_socket_sendto(s, h, h->nlmsg_len) < 0)
 		return;
-	i->filters_before = 0;
+	i->filters_before = i->filters_ours = 0;
 	do {
 		n = mnl_socket_recvfrom(s, buffer, sizeof(buffer));
 	} while (n > 0 && mnl_cb_run(buffer, (size_t)n, 1, mnl_socket_get_portid(s), on_filter, &f) == MNL_CB_OK);
 }
 
+static void filters_of(struct mnl_socket *s, struct facts *f, const char *name)
+{
+	const struct fact_interface *found = fact_interface(f, name);
+
+	if (found)
+		filters(s, &f->host.interfaces[found - f->host.interfaces]);
+}
+
 void facts_collect_kernel(struct facts *f)
 {
 	struct mnl_socket *s = open_netlink();
+	char port[20];
 
 	features(&f->host);
-	for (size_t i = 0; s && i < f->daemon_count; i++)
+	for (size_t i = 0; s && i < f->daemon_count; i++) {
 		FACT_EACH(Turnout__InterfaceRow, row, &f->daemons[i], FACT_INTERFACES, interfaces)
-		{
-			const struct fact_interface *found = fact_interface(f, row->name);
-
-			if (found)
-				filters(s, &f->host.interfaces[found - f->host.interfaces]);
-		}
+		filters_of(s, f, row->name);
+		snprintf(port, sizeof(port), "%s0", fact_setting(&f->daemons[i], "punt-port"));
+		filters_of(s, f, port);
+	}
 	if (s)
 		mnl_socket_close(s);
 }

@@ -155,10 +155,17 @@ static void add_manager(struct bed *b)
 static void add_interfaces(struct fact_host *h)
 {
 	static const struct fact_interface all[] = {
-		{.name = "lan", .up = true, .mtu = 1500, .addresses = " 10.0.20.1 "},
-		{.name = "ctl", .up = true, .mtu = 9000, .addresses = " 10.77.0.1 "},
-		{.name = "tn-punt0", .up = true, .mtu = 65535},
-		{.name = "vip0", .up = true, .addresses = " 169.254.77.1 "},
+		{.name = "lan", .up = true, .mtu = 1500, .addresses = " 10.0.20.1 ", .forward4 = 1, .filters_ours = 1},
+		{.name = "ctl", .up = true, .mtu = 9000, .addresses = " 10.77.0.1 ", .forward4 = 1},
+		{.name = "tn-punt0",
+		 .up = true,
+		 .mtu = 65535,
+		 .addresses = " 169.254.75.10 ",
+		 .accept_local = 1,
+		 .forward4 = 1,
+		 .filters_ours = 1},
+		{.name = "tn-punt1", .up = true, .mtu = 65535},
+		{.name = "vip0", .up = true, .addresses = " 169.254.77.1 ", .sent = 3},
 	};
 
 	h->interfaces = malloc(sizeof(all));
@@ -253,6 +260,165 @@ START_TEST(settings_of_the_kernel_FA_10)
 	b = bed_new();
 	b->facts.host.hash4 = 0;
 	only(b, SEVERITY_ADVICE, "multipath-hash", "by addresses only", "fib_multipath_hash_policy=1");
+}
+END_TEST
+
+START_TEST(the_larger_rp_filter_counts_FA_10)
+{
+	struct bed *b = bed_new();
+
+	b->facts.host.rp_all = 2; /* makes a strict one loose */
+	interface(b, "lan")->rp_filter = interface(b, "tn-punt0")->rp_filter = 1;
+	doctor_check(&b->facts, &b->found);
+	ck_assert_uint_eq(b->found.count, 0);
+	*interface(b, "tn-punt0")->addresses = '\0';
+	only(b, SEVERITY_ERROR, "rp-filter", "lost its IPv4 address", "net.ipv4.conf.tn-punt0.rp_filter=0");
+	b = bed_new();
+	b->facts.host.rp_all = 1; /* but a strict one does not make a loose one strict */
+	interface(b, "lan")->rp_filter = interface(b, "tn-punt0")->rp_filter = 2;
+	doctor_check(&b->facts, &b->found);
+	ck_assert_uint_eq(b->found.count, 0);
+	interface(b, "lan")->rp_filter = 0;
+	only(b, SEVERITY_ERROR, "rp-filter", "net.ipv4.conf.all.rp_filter is 1", "net.ipv4.conf.all.rp_filter=0");
+	b = bed_new();
+	interface(b, "tn-punt0")->rp_filter = 2;
+	*interface(b, "tn-punt0")->addresses = '\0';
+	only(b, SEVERITY_ERROR, "rp-filter", "lost its IPv4 address", "net.ipv4.conf.tn-punt0.rp_filter=0");
+}
+END_TEST
+
+START_TEST(what_somebody_changed_at_the_punt_port_FA_10)
+{
+	struct bed *b = bed_new();
+
+	interface(b, "tn-punt0")->up = false;
+	only(b, SEVERITY_ERROR, "punt-port", "tn-punt0, an end of the punt port, is down", "ip link set tn-punt0 up");
+	b = bed_new();
+	snprintf(interface(b, "tn-punt1")->name, 16, "other");
+	only(b, SEVERITY_ERROR, "punt-port", "tn-punt1, an end of the punt port, is not there", "restart fad");
+	b = bed_new();
+	interface(b, "tn-punt0")->forward4 = 0;
+	only(b, SEVERITY_ERROR, "punt-port", "forwarding is 0", "sysctl -w net.ipv4.conf.tn-punt0.forwarding=1");
+	b = bed_new();
+	interface(b, "tn-punt0")->no_ipv6 = 1;
+	only(b, SEVERITY_ERROR, "punt-port", "IPv6 is off", "sysctl -w net.ipv6.conf.tn-punt0.disable_ipv6=0");
+	b = bed_new();
+	interface(b, "tn-punt0")->accept_local = 0;
+	only(b, SEVERITY_ERROR, "punt-port", "into tunnels is dropped",
+	     "sysctl -w net.ipv4.conf.tn-punt0.accept_local=1");
+	b = bed_new();
+	interface(b, "tn-punt0")->filters_ours = 0;
+	only(b, SEVERITY_ERROR, "punt-port", "filter is gone from tn-punt0", "restart fad");
+	b = bed_new();
+	interface(b, "lan")->filters_ours = 0;
+	only(b, SEVERITY_ERROR, "interface", "filter is gone from lan", "restart fad");
+	b = bed_new();
+	interface(b, "lan")->forward4 = 0;
+	only(b, SEVERITY_WARNING, "forwarding", "not for a service", "sysctl -w net.ipv4.conf.lan.forwarding=1");
+}
+END_TEST
+
+START_TEST(bridges_vlans_and_vrfs_FA_10)
+{
+	struct bed *b = bed_new();
+
+	snprintf(interface(b, "lan")->master_kind, 16, "bridge");
+	snprintf(interface(b, "lan")->master, 16, "br0");
+	only(b, SEVERITY_ERROR, "interface-kind", "belongs to the bridge br0", "replace lan by br0 under `interfaces`");
+	b = bed_new();
+	snprintf(interface(b, "lan")->master_kind, 16, "vrf");
+	snprintf(interface(b, "lan")->master, 16, "blue");
+	only(b, SEVERITY_ERROR, "interface-kind", "VRFs are not supported", "take lan out of `interfaces`");
+	b = bed_new();
+	snprintf(interface(b, "lan")->vlan, 16, "lan.7");
+	only(b, SEVERITY_WARNING, "interface-kind", "tagged frames pass unseen", "add lan.7 to `interfaces`");
+}
+END_TEST
+
+START_TEST(rules_by_ingress_interface_FA_10)
+{
+	struct fact_rule rules[2] = {{.iif = "lan", .priority = 77}, {.iif = "ctl", .priority = 78}};
+	struct bed *b = bed_new();
+
+	b->facts.host.rules = memcpy(malloc(sizeof(rules)), rules, sizeof(rules));
+	b->facts.host.rule_count = 2;
+	only(b, SEVERITY_WARNING, "ip-rule", "rule 77 of IPv4", "iif tn-punt0");
+	b = bed_new();
+	snprintf(rules[1].iif, 16, "tn-punt0");
+	b->facts.host.rules = memcpy(malloc(sizeof(rules)), rules, sizeof(rules));
+	b->facts.host.rule_count = 2;
+	doctor_check(&b->facts, &b->found);
+	ck_assert_uint_eq(b->found.count, 0);
+	b->facts.host.rules[1].v6 = true; /* is of no use to IPv4 */
+	only(b, SEVERITY_WARNING, "ip-rule", "rule 77 of IPv4", "iif tn-punt0");
+}
+END_TEST
+
+/* A router with an address on lan from whose network a VIP is. */
+static struct bed *near_bed(const char *address, uint8_t plen)
+{
+	struct bed *b = bed_new();
+	struct fact_subnet *s = calloc(1, sizeof(*s));
+
+	snprintf(s->interface, sizeof(s->interface), "lan");
+	ck_assert(addr_parse(address, &s->address));
+	s->plen = plen;
+	b->facts.host.subnets = s;
+	b->facts.host.subnet_count = 1;
+	return b;
+}
+
+static void proxy(struct bed *b, const char *interface, const char *address)
+{
+	struct fact_proxy *p = calloc(1, sizeof(*p));
+
+	snprintf(p->interface, sizeof(p->interface), "%s", interface);
+	ck_assert(addr_parse(address, &p->address));
+	b->facts.host.proxies = p;
+	b->facts.host.proxy_count = 1;
+}
+
+static void no_finding(struct bed *b)
+{
+	doctor_check(&b->facts, &b->found);
+	ck_assert_uint_eq(b->found.count, 0);
+	findings_free(&b->found);
+	facts_free(&b->facts);
+	free(b);
+}
+
+START_TEST(vips_on_a_connected_network_FA_10)
+{
+	struct bed *b = near_bed("203.0.113.1", 24);
+
+	only(b, SEVERITY_WARNING, "on-link", "203.0.113.10 is an address of the network at lan",
+	     "ip neigh add proxy 203.0.113.10 dev lan");
+	no_finding(near_bed("203.0.112.1", 24));
+	b = near_bed("203.0.113.1", 24);
+	interface(b, "lan")->proxy_arp = 1;
+	no_finding(b);
+	b = near_bed("203.0.113.1", 24);
+	proxy(b, "lan", "203.0.113.10");
+	no_finding(b);
+	b = near_bed("203.0.113.1", 24);
+	proxy(b, "ctl", "203.0.113.10");
+	only(b, SEVERITY_WARNING, "on-link", "at lan", "ip neigh add proxy");
+	b = near_bed("2001:db8::1", 64);
+	proxy(b, "lan", "2001:db8::10"); /* without the sysctl it is of no use */
+	only(b, SEVERITY_WARNING, "on-link", "2001:db8::10", "proxy_ndp=1; ip -6 neigh add proxy 2001:db8::10 dev lan");
+	b = near_bed("2001:db8::1", 64);
+	proxy(b, "lan", "2001:db8::10");
+	interface(b, "lan")->proxy_ndp = 1;
+	no_finding(b);
+}
+END_TEST
+
+START_TEST(traffic_of_the_router_itself_FA_10)
+{
+	struct bed *b = bed_new();
+
+	interface(b, "vip0")->sent = 25;
+	only(b, SEVERITY_ADVICE, "own-traffic", "25 packets to VIPs were routed into vip0", "the servers' addresses");
 }
 END_TEST
 
@@ -410,6 +576,19 @@ static void with_rules(const char *rules, enum severity severity, const char *ch
 	"{\"match\": {\"op\": \"in\", \"left\": {\"ct\": {\"key\": \"state\"}}, \"right\": \"invalid\"}}, {\"drop\": " \
 	"null}"
 
+#define MATCH_IIF(op, name)                                                                                            \
+	"{\"match\": {\"op\": \"" op "\", \"left\": {\"meta\": {\"key\": \"iifname\"}}, \"right\": " name "}}"
+#define IIF(name)         MATCH_IIF("==", name)
+#define NOT_IIF(name)     MATCH_IIF("!=", name)
+#define CHAIN(name, more) "{\"chain\": {\"family\": \"inet\", \"table\": \"f\", \"name\": \"" name "\", " more "}}"
+#define SHUT              CHAIN("shut", "\"type\": \"filter\", \"hook\": \"forward\", \"policy\": \"drop\"")
+#define PRE               CHAIN("pre", "\"type\": \"filter\", \"hook\": \"prerouting\", \"policy\": \"accept\"")
+#define NAT               CHAIN("post", "\"type\": \"nat\", \"hook\": \"postrouting\"")
+#define MASQUERADE        RULE("post", "{\"masquerade\": null}")
+#define WAY(flags)                                                                                                     \
+	"{\"match\": {\"op\": \"==\", \"left\": {\"fib\": {\"result\": \"oif\", \"flags\": [" flags                    \
+	"]}}, \"right\": false}}, {\"drop\": null}"
+
 START_TEST(firewalls_that_track_connections_FA_10)
 {
 	with_rules(RULE("fwd", CT) ", " RULE("fwd", CT), SEVERITY_WARNING, "conntrack", "rules in inet f fwd",
@@ -418,17 +597,45 @@ START_TEST(firewalls_that_track_connections_FA_10)
 	with_rules(RULE("in", CT), 0, NULL, NULL, NULL);                                     /* not in the way */
 	with_rules(RULE("fwd", "{\"accept\": null}"), 0, NULL, NULL, NULL);
 	with_rules(RULE("fwd", CT) ", " RULE("in", "{\"notrack\": null}"), SEVERITY_ADVICE, "conntrack",
-		   "do they cover", "notrack");
-	with_rules(
-		"{\"chain\": {\"family\": \"ip\", \"table\": \"n\", \"name\": \"post\", \"type\": \"nat\", \"hook\": "
-		"\"postrouting\"}}, {\"rule\": {\"family\": \"ip\", \"table\": \"n\", \"chain\": \"post\", \"expr\": "
-		"[{\"masquerade\": null}]}}",
-		SEVERITY_WARNING, "nat", "translate addresses", "ip n post");
-	with_rules(
-		"{\"chain\": {\"family\": \"ip\", \"table\": \"n\", \"name\": \"f\", \"type\": \"filter\", \"hook\": "
-		"\"forward\", \"policy\": \"drop\"}}",
-		SEVERITY_ADVICE, "firewall", "drops what no rule accepts", "tn-punt0");
+		   "none for the punt port", "notrack");
+	with_rules(RULE("fwd", CT) ", " RULE("in", IIF("\"tn-punt0\"") ", {\"notrack\": null}"), 0, NULL, NULL, NULL);
+	with_rules(RULE("fwd", CT) ", " RULE("in", IIF("{\"set\": [\"a\", \"tn-*\"]}") ", {\"notrack\": null}"), 0,
+		   NULL, NULL, NULL);
+	with_rules(NAT ", " MASQUERADE, SEVERITY_WARNING, "nat", "translate addresses", "iifname \"tn-punt0\" notrack");
+	with_rules(NAT ", " MASQUERADE ", " RULE("in", IIF("\"tn-punt0\"") ", {\"notrack\": null}"), 0, NULL, NULL,
+		   NULL);
 	with_rules("not JSON", SEVERITY_UNCHECKED, "firewall", "cannot be read", "nft list ruleset");
+}
+END_TEST
+
+#define ACCEPT "{\"accept\": null}"
+#define JUST   "iifname \"tn-punt0\" accept"
+
+START_TEST(firewalls_that_drop_what_they_do_not_know_FA_10)
+{
+	const char *fix = "nft insert rule inet f shut " JUST;
+
+	with_rules(SHUT, SEVERITY_WARNING, "firewall", "no rule accepts what comes in there", fix);
+	with_rules(SHUT ", " RULE("shut", IIF("\"lan\"") ", " ACCEPT), SEVERITY_WARNING, "firewall", "drops what", fix);
+	with_rules(SHUT ", " RULE("shut", ACCEPT), SEVERITY_ADVICE, "firewall", "no rule names it", fix);
+	with_rules(SHUT ", " RULE("shut", IIF("\"tn-punt0\"") ", " ACCEPT), 0, NULL, NULL, NULL);
+	/* Another chain's word does not count. */
+	with_rules(SHUT ", " RULE("fwd", IIF("\"tn-punt0\"") ", " ACCEPT), SEVERITY_WARNING, "firewall", "drops", fix);
+	with_rules(RULE("fwd", "{\"counter\": null}, {\"drop\": null}"), SEVERITY_WARNING, "firewall", "drops what",
+		   "inet f fwd " JUST);
+	with_rules(RULE("fwd", IIF("\"lan\"") ", {\"drop\": null}"), 0, NULL, NULL, NULL);
+}
+END_TEST
+
+START_TEST(firewalls_that_ask_for_the_way_back_FA_10)
+{
+	with_rules(PRE ", " RULE("pre", WAY("\"saddr\", \"iif\"")), SEVERITY_WARNING, "firewall",
+		   "where answers would go out", "inet f pre " JUST);
+	with_rules(PRE ", " RULE("pre", WAY("\"saddr\"")), 0, NULL, NULL, NULL); /* loose */
+	with_rules(PRE ", " RULE("pre", WAY("\"daddr\", \"iif\"")), 0, NULL, NULL, NULL);
+	with_rules(PRE ", " RULE("pre", NOT_IIF("\"tn-punt0\"") ", " WAY("\"saddr\", \"iif\"")), 0, NULL, NULL, NULL);
+	with_rules(PRE ", " RULE("pre", IIF("\"tn-punt0\"") ", " ACCEPT) ", " RULE("pre", WAY("\"saddr\", \"iif\"")), 0,
+		   NULL, NULL, NULL);
 }
 END_TEST
 
@@ -527,6 +734,14 @@ int main(void)
 	tcase_add_test(t, routes_and_their_redistribution_ACT_3);
 	tcase_add_test(t, other_routing_daemons_redistribute_too_ACT_3);
 	tcase_add_test(t, firewalls_that_track_connections_FA_10);
+	tcase_add_test(t, the_larger_rp_filter_counts_FA_10);
+	tcase_add_test(t, what_somebody_changed_at_the_punt_port_FA_10);
+	tcase_add_test(t, bridges_vlans_and_vrfs_FA_10);
+	tcase_add_test(t, rules_by_ingress_interface_FA_10);
+	tcase_add_test(t, vips_on_a_connected_network_FA_10);
+	tcase_add_test(t, traffic_of_the_router_itself_FA_10);
+	tcase_add_test(t, firewalls_that_drop_what_they_do_not_know_FA_10);
+	tcase_add_test(t, firewalls_that_ask_for_the_way_back_FA_10);
 	tcase_add_test(t, firewalls_that_cannot_be_looked_at_FA_10);
 	tcase_add_test(t, peers_that_do_not_hear_each_other_ARCH_7);
 	tcase_add_test(t, servers_services_and_tables_ARCH_7);

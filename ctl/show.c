@@ -23,6 +23,7 @@ static const struct {
 	{"wildcards", "wildcard affinities: what managers want of sets of flows"},
 	{"affinities", "fixed affinities: what managers want of single flows"},
 	{"flows", "at an agent: flows and all that acts on them; at a manager: connections"},
+	{"forwards", "traffic by the address it goes to, where managers ask for that"},
 	{"counters", "what was counted, drops by reason; zeros only with --all or --json"},
 	{"routes", "prefixes announced through routing"},
 	{"interfaces", "data interfaces"},

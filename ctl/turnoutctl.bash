@@ -64,7 +64,7 @@ _turnoutctl()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} verb words
 	local verbs='show watch trace server version capture doctor help'
-	local listings='agents managers services servers wildcards affinities flows counters routes interfaces'
+	local listings='agents managers services servers wildcards affinities flows forwards counters routes interfaces'
 	local capture='-w --write --drops --punts --copies --returned --reason --count --for'
 	local options='--run-dir --from --json --all --timeout --help --version'
 

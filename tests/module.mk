@@ -30,3 +30,19 @@ print-unit-tests:
 	@printf '%s\n' $(UNIT_TESTS)
 print-cflags:
 	@printf '%s\n' $(filter-out -MMD -MP,$(ALL_CFLAGS))
+
+# The real engine, without anything that does I/O, for the reference model in tests/model.
+REPLAY := $(BUILD)/tests/model/replay
+$(REPLAY): $(BUILD)/tests/model/replay.o $(filter-out %_io.o %/main.o,$(call objects,fad)) $(LIBTURNOUT)
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) $(LIBS_fad) -lm
+tests: $(REPLAY)
+
+# As make check does, but with other seeds, and as long as you like: packets and messages in all.
+N ?= 1000000
+.PHONY: fuzz-model check-mutations
+fuzz-model: $(REPLAY)
+	@$(RUN_PYTHON) tests/model/fuzz.py --replay $(REPLAY) --steps $(N)
+
+# Each deliberate fault of tests/mutations must be caught by a test.
+check-mutations:
+	@$(RUN_PYTHON) tests/mutations/run --build $(CHECK_BUILD)/mutations

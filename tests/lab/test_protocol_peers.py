@@ -156,9 +156,9 @@ def test_strange_manager_is_denied_what_cannot_be_done_ACT_8_MSG_7(healthy, mana
             manager.send(agent, kind, segments, destination)
         return manager.receive(lambda m: m.type == peer.DENY, 5, again)
     wild = peer.wildcard(OWN_VIP, dport=81)
-    answer = deny(peer.WILDCARD_UPDATE, [wild, peer.action_list(peer.SEG_NAT, peer.SEG_SEQ_ADJUST, peer.SEG_TUNNEL),
-                                         peer.sm_data(b"mine")])
-    assert sorted(answer.segment(peer.SEG_ACTION_LIST)) == [peer.SEG_SEQ_ADJUST, peer.SEG_TUNNEL]
+    answer = deny(peer.WILDCARD_UPDATE, [wild, peer.action_list(peer.SEG_NAT, peer.SEG_SEQ_ADJUST, 140, peer.SEG_TUNNEL,
+                                                                141), peer.sm_data(b"mine")])
+    assert sorted(answer.segment(peer.SEG_ACTION_LIST)) == [140, 141]
     assert peer.read_error(answer)[0] == peer.ERROR_UNSUPPORTED
     assert answer.segment(peer.SEG_SM_DATA) == b"mine" and peer.read_wildcard(answer)["dport"] == 81
     manager.inbox.clear()

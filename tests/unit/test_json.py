@@ -11,7 +11,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 TURNOUTCTL = ROOT / os.environ.get("TURNOUT_BUILD", "build/release") / "bin/turnoutctl"
 ROWS = {"agents": "AgentRow", "managers": "ManagerRow", "services": "ServiceRow", "servers": "ServerRow",
-        "wildcards": "WildcardRow", "affinities": "AffinityRow", "flows": "FlowRow", "counters": "CounterRow",
+        "wildcards": "WildcardRow", "affinities": "AffinityRow", "flows": "FlowRow", "forwards": "ForwardRow", "counters": "CounterRow",
         "routes": "RouteRow", "interfaces": "InterfaceRow", "version": "VersionRow", "trace": "TraceRow",
         "server_set": "ServerSetRow", "watch": "WatchRow"}
 

@@ -126,7 +126,8 @@ def in_milliseconds(properties):
 
 
 def tables(daemon):
-    return Tables(f"{daemon}/config.c", "lib/endpoint_conf.c")
+    more = [p.relative_to(ROOT) for p in sorted((ROOT / daemon).glob("config_*.c")) if not p.stem.endswith("_test")]
+    return Tables(f"{daemon}/config.c", *more, "lib/endpoint_conf.c")
 
 
 @pytest.mark.parametrize("daemon", DAEMONS)

@@ -53,9 +53,13 @@ struct replay {
 
 /* ---- text ---- */
 
-static int digit(char c)
+static unsigned digit(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	if (c >= '0' && c <= '9')
+		return (unsigned)(c - '0');
+	if (c < 'a' || c > 'f')
+		abort(); /* a bug of the model's side */
+	return (unsigned)(c - 'a') + 10;
 }
 
 /* Exactly as long as the bytes, so that a sanitizer sees a read beyond them. */

@@ -113,7 +113,7 @@ void affinity_inherit(struct affinity *a, const struct affinity *older)
 	a->bytes += older->bytes;
 	a->data_seen |= older->data_seen;
 	if (a->adjust && same_adjust(a, older))
-		a->adjust->now = older->adjust->now;
+		*a->adjust = *older->adjust;
 }
 
 /* A bounded string under construction. */

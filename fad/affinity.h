@@ -44,6 +44,7 @@ static inline bool affinity_rank_after(affinity_rank rank, affinity_rank resume)
 struct affinity_adjust {
 	struct wire_seq_adjust given;
 	struct plan_adjust now;
+	uint8_t seq_far, ack_far; /* of plan_follow() */
 };
 
 /* Actions and bookkeeping common to both kinds. */

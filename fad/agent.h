@@ -15,6 +15,7 @@
 #include "fad/admin_trace.h"
 #include "fad/classifier_io.h"
 #include "fad/config.h"
+#include "fad/mtu_io.h"
 #include "fad/netlink_io.h"
 #include "fad/port_io.h"
 #include "fad/tap.h"
@@ -22,7 +23,7 @@
 #include "lib/settings.h"
 
 #define AGENT_FORWARD_BUCKETS 1024
-#define AGENT_ROUTES          512
+#define AGENT_ROUTES          4096
 
 /* A configured data interface. */
 struct agent_interface {
@@ -55,6 +56,7 @@ struct agent {
 	struct port *port;
 	struct classifier *classifier;
 	struct netlink *netlink;
+	struct mtu *mtu;
 	struct endpoint *endpoint;
 	struct engine *engine;
 	struct bus_server *bus; /* NULL before it is open and after it is closed */
@@ -65,6 +67,7 @@ struct agent {
 	bool links_known; /* what comes now is news */
 	bool taking_over; /* from a former agent's filters: see agent_take_over() */
 
+	uint64_t hash_key[2]; /* random: of the two tables that follow */
 	struct agent_forward *forwards[AGENT_FORWARD_BUCKETS];
 	struct agent_route routes[AGENT_ROUTES];
 	sd_event_source *tick;
@@ -102,6 +105,7 @@ void agent_forget_forwards(struct agent *a);
 
 /* agent_route_io.c: as in struct engine_out; ctx: struct agent. */
 bool agent_route(void *ctx, const struct addr *to, struct engine_route *out);
+uint32_t agent_least_mtu(void *ctx);
 
 /* agent_stop_io.c */
 /* Told to end: routes are withdrawn, or held (FA-6), and the loop ends when that was heard. */

@@ -37,9 +37,7 @@ struct agent_forward {
 
 static struct agent_forward **forward_bucket(struct agent *a, const struct addr *next_hop)
 {
-	static const uint64_t key[2] = {0}; /* only managers choose next hops */
-
-	return &a->forwards[hash_bytes(key, next_hop, sizeof(*next_hop)) % AGENT_FORWARD_BUCKETS];
+	return &a->forwards[hash_bytes(a->hash_key, next_hop, sizeof(*next_hop)) % AGENT_FORWARD_BUCKETS];
 }
 
 static struct agent_forward *forward_new(struct agent *a, const struct addr *next_hop)
@@ -196,6 +194,7 @@ static void out_manager(void *ctx, const struct endpoint_peer *peer, bool add)
 const struct engine_out agent_engine_out = {
 	.forward = out_forward,
 	.route = agent_route,
+	.least_mtu = agent_least_mtu,
 	.refuses = agent_refuses,
 	.send = out_send,
 	.shape = out_shape,

@@ -11,12 +11,9 @@
 
 #define REMEMBERED_MS 1000
 
-/* Who chooses addresses that meet in one place makes us ask more often, nothing else. */
 static struct agent_route *place(struct agent *a, const struct addr *to)
 {
-	static const uint64_t key[2] = {0};
-
-	return &a->routes[hash_bytes(key, to, sizeof(*to)) % AGENT_ROUTES];
+	return &a->routes[hash_bytes(a->hash_key, to, sizeof(*to)) % AGENT_ROUTES];
 }
 
 bool agent_route(void *ctx, const struct addr *to, struct engine_route *out)
@@ -32,4 +29,9 @@ bool agent_route(void *ctx, const struct addr *to, struct engine_route *out)
 	}
 	*out = r->route;
 	return r->found;
+}
+
+uint32_t agent_least_mtu(void *ctx)
+{
+	return mtu_least(((const struct agent *)ctx)->mtu);
 }

@@ -187,8 +187,8 @@ static __always_inline bool is_extension(uint8_t next)
 	       next == IPPROTO_FRAGMENT || next == IPPROTO_AH;
 }
 
-/* Skip extension headers; false: cut short, or more than anybody needs.  v->key.proto is then the
- * extension's number and the ports are 0, so that only what does not ask for ports can match. */
+/* Skip extension headers; false: there is no transport header to be found.  If that is because they are cut short, or
+ * more than anybody needs, v->key.proto is the extension's number. */
 static __always_inline bool skip_extensions(struct __sk_buff *skb, uint32_t *offset, struct view *v)
 {
 	for (int i = 0; i < MAX_EXTENSIONS && is_extension(v->key.proto) && !v->tail; i++) {
@@ -226,6 +226,10 @@ static __always_inline bool parse_ipv6(struct __sk_buff *skb, uint32_t at, struc
 	__builtin_memcpy(v->key.dst, &ip.daddr, 16);
 	if (skip_extensions(skb, &offset, v))
 		parse_transport(skb, offset, v);
+	/* What it carries cannot be told, so it is taken for a later fragment: it comes up wherever a wildcard may be
+	 * meant, and the agent drops it as malformed.  No filter is got around by a long chain of headers. */
+	if (is_extension(v->key.proto))
+		v->tail = v->fragment = true;
 	return true;
 }
 
@@ -307,13 +311,16 @@ static __always_inline void mask_address(uint8_t *to, const uint8_t *from, const
 	((uint64_t *)to)[1] = ((const uint64_t *)from)[1] & ((const uint64_t *)mask)[1];
 }
 
-/* Is the key under a shape of the list that has these flags?  list: less than CLASSIFIER_LISTS. */
-static __noinline bool is_listed_under(const struct classifier_key *key, uint32_t list, uint16_t flags)
+/*
+ * Is the key under a shape of the list that has these flags?  list: less than CLASSIFIER_LISTS.
+ * Not static: a global function is verified once by itself, not again at each call, which took the kernel seconds.
+ */
+__noinline int is_listed_under(const struct classifier_key *key, uint32_t list, uint32_t flags)
 {
 	uint32_t used;
 
-	if (list >= CLASSIFIER_LISTS) /* for the verifier */
-		return false;
+	if (!key || list >= CLASSIFIER_LISTS) /* for the verifier */
+		return 0;
 	used = settings.shape_count[list];
 	for (uint32_t i = 0; i < CLASSIFIER_MAX_SHAPES; i++) {
 		struct classifier_key masked __attribute__((aligned(8)));
@@ -332,9 +339,9 @@ static __noinline bool is_listed_under(const struct classifier_key *key, uint32_
 		mask_address(masked.src, key->src, s->src_mask);
 		mask_address(masked.dst, key->dst, s->dst_mask);
 		if (bpf_map_lookup_elem(&wildcards, &masked))
-			return true;
+			return 1;
 	}
-	return false;
+	return 0;
 }
 
 /* Could the fragment be of a datagram that a wildcard covers?  Its ports, if it has any, are not looked at: the agent
@@ -342,17 +349,18 @@ static __noinline bool is_listed_under(const struct classifier_key *key, uint32_
 static __always_inline bool is_part_covered(struct view *v, uint16_t flags)
 {
 	uint32_t list = classifier_list(v->key.family, CLASSIFIER_SHAPE_FRAGMENTS);
+	const uint8_t protocols[] = {IPPROTO_UDP, IPPROTO_TCP, IPPROTO_ICMPV6};
 	uint8_t proto = v->key.proto;
-	bool covered;
+	bool covered = false;
 
 	if (!v->tail || v->key.family == 4 || !is_extension(proto))
 		return is_listed_under(&v->key, list, flags);
-	/* IPv6 with more extension headers: the protocol is in the first fragment only. */
-	v->key.proto = IPPROTO_UDP;
-	covered = is_listed_under(&v->key, list, flags);
-	if (!covered) {
-		v->key.proto = IPPROTO_TCP;
-		covered = is_listed_under(&v->key, list, flags);
+	/* IPv6 with more extension headers: the protocol is in the first fragment only.  Wildcards for any port of one
+	 * stand in the other list. */
+	for (int i = 0; i < 3 && !covered; i++) {
+		v->key.proto = protocols[i];
+		covered =
+			is_listed_under(&v->key, list, flags) || is_listed_under(&v->key, classifier_list(6, 0), flags);
 	}
 	v->key.proto = proto;
 	return covered;

@@ -559,6 +559,39 @@ START_TEST(test_ACT_10_FA_10_fragments_under_port_wildcards)
 }
 END_TEST
 
+/* What hides its ports behind more extension headers than anybody looks behind comes up wherever a filter may be meant;
+ * the agent drops it as malformed. */
+START_TEST(test_SVC_5_KEY_3_long_chains_of_extensions_get_round_no_filter)
+{
+	const struct classifier_shape shapes[] = {
+		/* As the engine makes them: for a port, with the one for its fragments, and for any port. */
+		{.family = 6, .proto_mask = 0xff, .dport_mask = 0xffff, .dst_mask = {0xff, 0xff, 0xff, 0xff}},
+		{.family = 6,
+		 .proto_mask = 0xff,
+		 .flags = CLASSIFIER_SHAPE_FRAGMENTS,
+		 .dst_mask = {0xff, 0xff, 0xff, 0xff}},
+		{.family = 6, .proto_mask = 0xff, .src_mask = {0xff, 0xff, 0xff, 0xff}},
+	};
+	const struct classifier_key http = {.proto = IPPROTO_TCP, .dport = 80, .dst = {0x20, 0x01, 0x0d, 0xb8}};
+	const struct classifier_key parts = {.proto = IPPROTO_TCP, .dst = {0x20, 0x01, 0x0d, 0xb8}};
+	const struct classifier_key any_port = {.proto = IPPROTO_TCP, .src = {0x20, 0x01, 0x0d, 0xb8}};
+	struct fixture f = begin(false);
+
+	add_shape(&f, 0, shapes[0], &http);
+	EXPECT(f, CLASSIFIER_PASSED, "fd00::1", "2001:db8::1", IPPROTO_TCP, 1, 80, .extensions = 9);
+	add_shape(&f, CLASSIFIER_MAX_SHAPES, shapes[1], &parts);
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "fd00::1", "2001:db8::1", IPPROTO_TCP, 1, 80, .extensions = 8);
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "fd00::1", "2001:db8::1", IPPROTO_TCP, 1, 80, .extensions = 9);
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "fd00::1", "2001:db8::1", IPPROTO_TCP, 1, 80, .extensions = 12);
+	/* Where nothing is meant they pass. */
+	EXPECT(f, CLASSIFIER_PASSED, "fd00::1", "2001:db9::1", IPPROTO_TCP, 1, 80, .extensions = 9);
+	EXPECT(f, CLASSIFIER_PASSED, "2001:db8::1", "2001:db9::1", IPPROTO_TCP, 1, 80, .extensions = 9);
+	add_shape(&f, 1, shapes[2], &any_port);
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "2001:db8::1", "2001:db9::1", IPPROTO_TCP, 1, 80, .extensions = 9);
+	end(&f);
+}
+END_TEST
+
 START_TEST(test_WILD_2_masks)
 {
 	struct fixture f = begin(false);
@@ -996,6 +1029,7 @@ int main(void)
 	tcase_add_test(tc, test_ACT_10_FA_10_fragments_under_port_wildcards);
 	tcase_add_test(tc, test_KEY_4_errors_come_up_with_their_flow);
 	tcase_add_test(tc, test_KEY_4_FA_8_errors_about_what_is_never_matched);
+	tcase_add_test(tc, test_SVC_5_KEY_3_long_chains_of_extensions_get_round_no_filter);
 	tcase_add_test(tc, test_WILD_2_masks);
 	tcase_add_test(tc, test_WILD_7_every_shape_is_asked);
 	tcase_add_test(tc, test_ACT_3_advertised_and_unmatched_is_dropped);

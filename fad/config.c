@@ -24,6 +24,7 @@ static bool check_root(struct conf *c, const struct conf_node *node, void *obj);
 /* ---- tables ---- */
 
 static const struct conf_choice unmatched[] = {{"route", UNMATCHED_ROUTE}, {"drop", UNMATCHED_DROP}, {NULL, 0}};
+static const struct conf_choice punt_excess[] = {{"drop", PUNT_EXCESS_DROP}, {"route", PUNT_EXCESS_ROUTE}, {NULL, 0}};
 
 static const struct conf_field interface_fields[] = {
 	{.name = "name",
@@ -73,6 +74,17 @@ static const struct conf_field limits_fields[] = {
 	 .min = MEGABYTE / 8,
 	 .max = 4096 * MEGABYTE,
 	 .fallback = "16777216"},
+	{.name = "punt-rate",
+	 .kind = CONF_U32,
+	 AT(fad_limits_conf, punt_rate),
+	 .min = 0,
+	 .max = 10000000,
+	 .fallback = "30000"},
+	{.name = "punt-excess",
+	 .kind = CONF_ENUM,
+	 AT(fad_limits_conf, punt_excess),
+	 .choices = punt_excess,
+	 .fallback = "drop"},
 	{.name = NULL},
 };
 static const struct conf_mapping limits_mapping = {.name = "limits", .fields = limits_fields};
@@ -259,6 +271,8 @@ struct engine_conf fad_config_engine(const struct fad_conf *conf)
 		.hold = {.flows = conf->limits.hold_flows,
 			 .packets = conf->limits.hold_packets,
 			 .bytes = conf->limits.hold_bytes},
+		.punt_rate = conf->limits.punt_rate,
+		.punt_excess_routed = conf->limits.punt_excess == PUNT_EXCESS_ROUTE,
 		.accept_uncovered = conf->accept_uncovered,
 		.permit_protected = conf->permit_protected,
 		.authenticated = conf->security.keys.count > 0,

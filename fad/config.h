@@ -25,11 +25,16 @@ struct interface_conf {
 	int unmatched; /* enum config_unmatched */
 };
 
+/* What becomes of a packet that exceeds limits.punt-rate. */
+enum config_punt_excess { PUNT_EXCESS_DROP, PUNT_EXCESS_ROUTE };
+
 struct fad_limits_conf {
 	uint32_t fixed, wildcards; /* affinities */
 	uint32_t hold_flows;
 	uint32_t hold_packets; /* a flow */
 	uint64_t hold_bytes;   /* in all */
+	uint32_t punt_rate;    /* questions a second under one wildcard; 0: no limit (FA-5) */
+	int punt_excess;       /* enum config_punt_excess */
 };
 
 struct fad_conf {

@@ -47,6 +47,8 @@ START_TEST(minimal_file_gets_the_documented_defaults)
 	ck_assert_uint_eq(conf.limits.fixed, 1000000);
 	ck_assert_uint_eq(conf.limits.wildcards, 16384);
 	ck_assert_uint_eq(conf.limits.hold_flows, 65536);
+	ck_assert_uint_eq(conf.limits.punt_rate, 30000);
+	ck_assert_int_eq(conf.limits.punt_excess, PUNT_EXCESS_DROP);
 	ck_assert_uint_eq(conf.limits.hold_packets, 64);
 	ck_assert_uint_eq(conf.limits.hold_bytes, 16777216);
 	ck_assert_uint_eq(conf.stop_hold, 0);
@@ -67,7 +69,8 @@ START_TEST(test_ARCH_1_unmatched_policy_per_interface)
 			   "interfaces: [eth0, {name: eth1, unmatched: drop}]\n"
 			   "accept-uncovered: true\npermit-protected: true\npunt-port: pp\n"
 			   "stop-hold: 10s\nlinger: 0s\n"
-			   "limits: {fixed: 10, wildcards: 20, hold-flows: 30, hold-packets: 40, hold-bytes: 500000}\n",
+			   "limits: {fixed: 10, wildcards: 20, hold-flows: 30, hold-packets: 40, hold-bytes: 500000, "
+			   "punt-rate: 50, punt-excess: route}\n",
 			   &conf),
 		      "%s", errors);
 	ck_assert_str_eq(conf.name, "r1");
@@ -85,6 +88,8 @@ START_TEST(test_ARCH_1_unmatched_policy_per_interface)
 	ck_assert_uint_eq(e.hold.flows, 30);
 	ck_assert_uint_eq(e.hold.packets, 40);
 	ck_assert_uint_eq(e.hold.bytes, 500000);
+	ck_assert_uint_eq(e.punt_rate, 50);
+	ck_assert(e.punt_excess_routed);
 	fad_config_free(&conf);
 }
 END_TEST

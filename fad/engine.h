@@ -31,6 +31,8 @@
 	X(WRAPPED, "packets", "wrapped", "of these, wrapped into a tunnel")                                            \
 	X(UNMATCHED, "packets", "unmatched", "no affinity matched after all: routed unchanged")                        \
 	X(PUNTS, "packets", "punted", "sent to a manager for a decision")                                              \
+	X(EXCESS_ROUTED, "packets", "excess-routed",                                                                   \
+	  "beyond limits.punt-rate, and routed unchanged (punt-excess: route)")                                        \
 	X(HELD, "packets", "held", "kept until a manager answers")                                                     \
 	X(RELEASED, "packets", "released", "taken out of the hold")                                                    \
 	X(COPIES, "packets", "copied", "copies sent to a manager")                                                     \
@@ -45,6 +47,7 @@
 	X(DROP_HOLD_TIMEOUT, "drops", "hold-timeout", "held until the manager's time was up")                          \
 	X(DROP_FRAGMENT_ORPHANED, "drops", "fragment-orphaned", "later fragment whose first did not come in time")     \
 	X(DROP_FRAGMENT_NO_ROOM, "drops", "fragment-no-room", "later fragment without room to wait for the first")     \
+	X(DROP_PUNT_LIMIT, "drops", "punt-limit", "more questions a second under one wildcard than limits.punt-rate")  \
 	X(DROP_UNSENDABLE, "drops", "punt-unsendable", "could not be put into a message")                              \
 	X(DROP_DENIED, "drops", "denied-update", "packet inside an update that was denied")                            \
 	X(DROP_MISMATCH, "drops", "update-mismatch", "packet inside an update for another flow")                       \
@@ -93,11 +96,13 @@ enum engine_counter {
 struct engine_conf {
 	uint32_t max_fixed, max_wildcards;
 	struct hold_limits hold;
-	bool accept_uncovered;  /* FIX-6: take fixed affinities without a wildcard */
-	bool permit_protected;  /* honour WIRE_FLAG_PROTECTED */
-	bool authenticated;     /* messages are authenticated: a returned packet needs no cookie (MSG-9) */
-	uint64_t hash_key[2];   /* random: tables */
-	uint64_t cookie_key[2]; /* random: cookies */
+	uint32_t punt_rate;      /* packets a second sent to managers under one wildcard; 0: no limit (FA-5) */
+	bool punt_excess_routed; /* what is beyond it is routed unchanged, else dropped */
+	bool accept_uncovered;   /* FIX-6: take fixed affinities without a wildcard */
+	bool permit_protected;   /* honour WIRE_FLAG_PROTECTED */
+	bool authenticated;      /* messages are authenticated: a returned packet needs no cookie (MSG-9) */
+	uint64_t hash_key[2];    /* random: tables */
+	uint64_t cookie_key[2];  /* random: cookies */
 	/* Where the version of the advertised set begins: the incarnation, so that no two runs of an agent share one.
 	 */
 	uint64_t adverts_version;
@@ -130,6 +135,8 @@ struct engine_out {
 	bool (*forward)(void *ctx, const struct packet *p, const struct addr *next_hop);
 	/* The kernel's way towards an address, as of a second ago at most.  False: there is none.  Optional. */
 	bool (*route)(void *ctx, const struct addr *to, struct engine_route *out);
+	/* No route has a smaller MTU than this, whatever the address, as of a second ago; 0: not known.  Optional. */
+	uint32_t (*least_mtu)(void *ctx);
 	/* Is what comes in there and matches no affinity to be dropped (ARCH-1)?  Optional. */
 	bool (*refuses)(void *ctx, uint32_t ifindex);
 	/* Send; header and security are filled in there.  False: could not. */

@@ -29,10 +29,38 @@ bool engine_knows(const struct engine *e, const struct flow_key *k)
 	return fixtab_flow(e->fixed, k) || hold_find(e->hold, k) || wildtab_match(e->wild, k, 0, one, 1) > 0;
 }
 
+static bool names_source(const struct wildcard *w)
+{
+	static const uint8_t any[16];
+
+	for (int i = 0; i < w->range_count; i++)
+		if (w->ranges[i].field == WIRE_RANGE_SRC)
+			return true;
+	return memcmp(w->match.src_mask, any, sizeof(any)) != 0;
+}
+
+/*
+ * Is it refused for whom it comes from?  Its sender writes what it embeds, and must not slip past a filter by that.
+ * What is refused whoever sends it is about flows, as this error is: what applies to its flow decides.
+ */
+static bool is_refused(const struct engine *e, const struct packet *p)
+{
+	const struct passage fresh = {.kind = PASSAGE_FRESH, .resume = AFFINITY_RANK_BEFORE_ALL};
+	const struct flow *f = fixtab_flow(e->fixed, &p->key);
+	struct flow_plan plan;
+	const struct wildcard *w;
+
+	engine_compose(e, &p->key, false, f ? f->fixed : NULL, &fresh, &plan);
+	if (!plan.drop)
+		return false;
+	w = plan.steps[plan.count - 1].wildcard;
+	return !w || names_source(w);
+}
+
 void engine_follow(const struct engine *e, struct packet *p)
 {
 	/* To the router itself: whoever asked to see that gets it as it is (FA-8). */
-	if (p->embedded && !p->guarded && engine_knows(e, &p->flow))
+	if (p->embedded && !p->guarded && engine_knows(e, &p->flow) && !is_refused(e, p))
 		packet_follow(p);
 }
 
@@ -59,13 +87,16 @@ static struct addr way_out(const struct flow_plan *plan, const struct packet *p)
 	return addr_make(p->key.family, plan->edit.set & PLAN_DST ? plan->edit.dst : p->key.dst);
 }
 
-/* The largest of these packets that gets through; 0: that is not known. */
-static uint32_t room(struct engine *e, const struct flow_plan *plan, const struct packet *p)
+/* The largest of these packets that gets through; 0: that is not known, or no less than the size.  The route is asked
+ * for only where a packet of that size may be too large: who chooses addresses must not make us ask each time. */
+static uint32_t room(struct engine *e, const struct flow_plan *plan, const struct packet *p, uint32_t size)
 {
 	struct addr to = way_out(plan, p);
 	uint32_t overhead = plan->tunnel ? wrap_overhead(plan->tunnel) : 0;
 	struct engine_route route;
 
+	if (e->out->least_mtu && size + overhead <= e->out->least_mtu(e->ctx))
+		return 0;
 	if (!e->out->route || !e->out->route(e->ctx, &to, &route) || route.mtu <= overhead)
 		return 0;
 	return route.mtu - overhead;
@@ -99,13 +130,17 @@ static bool tell_too_big(struct engine *e, const struct packet *p, uint32_t mtu)
 {
 	bool v4 = p->data[0] >> 4 == 4;
 	struct addr sender = addr_make(v4 ? 4 : 6, p->data + (v4 ? 12 : 8));
-	size_t len = segment_write(p, 0, e->scratch, sizeof(e->scratch));
 	struct packet error = {.ifindex = p->ifindex};
 	uint8_t bytes[PACKET_ERROR_MAX];
 	struct engine_route route;
+	size_t len;
 
-	if (!len || !e->out->route(e->ctx, &sender, &route) || route.source.family != sender.family ||
-	    !error_allowed(e, &sender))
+	/* The limit comes first: beyond it nothing is worth its cost. */
+	if (!error_allowed(e, &sender) || !e->out->route(e->ctx, &sender, &route) ||
+	    route.source.family != sender.family)
+		return false;
+	len = segment_write(p, 0, e->scratch, sizeof(e->scratch));
+	if (!len)
 		return false;
 	len = packet_error_too_big(e->scratch, len, mtu, &route.source, bytes);
 	return len && packet_parse(&error, bytes, len) == PACKET_OK && e->out->forward(e->ctx, &error, NULL);
@@ -120,7 +155,7 @@ bool engine_fits(struct engine *e, const struct flow_plan *plan, const struct pa
 	/* Unchanged it is the kernel's, which says it better. */
 	if (!plan->edit.set && !plan->far && addr_is_zero(&plan->next_hop))
 		return true;
-	mtu = room(e, plan, p);
+	mtu = room(e, plan, p, size);
 	if (!mtu || size <= mtu)
 		return true;
 	if (may_be_told(p) && tell_too_big(e, p, mtu)) {

@@ -227,6 +227,53 @@ START_TEST(test_error_shares_its_flows_fate_KEY_4_ACT_5)
 }
 END_TEST
 
+/* Who is refused by name gets nothing through by what he embeds; what is refused to all is about flows. */
+START_TEST(test_error_of_a_refused_source_is_dropped_KEY_4_SVC_5)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_service(), deny = bed_wildcard(VIP, 0), m;
+	struct flow_key k = bed_client(40000);
+
+	bed_message(b, 1, &service);
+	m = bed_fixed(&k, 60);
+	bed_nat(&m, WIRE_NAT_DST | WIRE_NAT_DPORT, SERVER, 8080);
+	bed_message(b, 1, &m);
+	deny.wildcard.proto = 0;
+	bed_dispatch(&deny, NULL);
+	bed_message(b, 2, &deny);
+	error_about(b, &k);
+	ck_counter(b, DROP_AFFINITY, 0);
+	went_to(bed_last_forwarded(b), SERVER, 8080);
+	memcpy(deny.wildcard.src, bed_addr(ROUTER).b, 16);
+	addr_mask(4, 32, deny.wildcard.src_mask);
+	bed_message(b, 2, &deny);
+	error_about(b, &k);
+	ck_counter(b, DROP_AFFINITY, 1);
+	ck_assert_uint_eq(b->forwarded_count, 1);
+	bed_free(b);
+}
+END_TEST
+
+/* Anybody can make one: a flow of which nothing else is seen may end. */
+START_TEST(test_error_is_no_life_of_its_flow_KEY_4_FIX_9)
+{
+	struct bed *b = bed_new();
+	struct wire_msg service = bed_service(), m;
+	struct flow_key k = bed_client(40000);
+
+	bed_message(b, 1, &service);
+	m = bed_fixed(&k, 60);
+	bed_message(b, 1, &m);
+	b->now_ms += 40000;
+	error_about(b, &k);
+	ck_assert_uint_eq(b->forwarded_count, 1);
+	ck_counter(b, REFRESHES, 0);
+	bed_packet(b, &k, ACK, 0);
+	ck_counter(b, REFRESHES, 1);
+	bed_free(b);
+}
+END_TEST
+
 /* The sender must find the sequence number that he used. */
 START_TEST(test_error_about_an_adjusted_flow_KEY_4_ACT_2)
 {
@@ -396,8 +443,11 @@ START_TEST(test_errors_made_are_limited_FA_7)
 	struct bed *b = translating(&k, SERVER);
 
 	for (int second = 1; second <= 2; second++) {
+		b->routes_asked = 0;
 		for (int i = 0; i < 50; i++)
 			data(b, &k, true, 1400);
+		/* For each packet's way, and for the source of each error. */
+		ck_assert_uint_eq(b->routes_asked, 50 + 10);
 		ck_assert_uint_eq(bed_counter(b, ENGINE_ERRORS), (uint64_t)(10 * second));
 		ck_assert_uint_eq(bed_counter(b, ENGINE_DROP_TOO_BIG_UNTOLD), (uint64_t)(40 * second));
 		bed_wait(b, 1000);
@@ -451,6 +501,43 @@ START_TEST(test_too_big_for_a_tunnel_FA_7_SVC_10)
 }
 END_TEST
 
+/* The kernel is asked only where a packet may be too large for some way. */
+START_TEST(test_routes_are_asked_only_if_need_be_FA_7)
+{
+	struct engine_conf conf = bed_conf();
+	struct flow_key k = bed_client(40000);
+	struct wire_msg m = bed_fixed(&k, 60);
+	struct bed *b = translating(&k, SERVER);
+
+	b->least_mtu = 1300;
+	data(b, &k, true, 1260);
+	ck_assert_uint_eq(b->routes_asked, 0);
+	data(b, &k, true, 1261);
+	ck_assert_uint_eq(b->routes_asked, 2);
+	ck_counter(b, DROP_TOO_BIG, 1);
+	b->least_mtu = 0; /* not known */
+	data(b, &k, true, 1260);
+	ck_assert_uint_eq(b->routes_asked, 3);
+	bed_free(b);
+
+	/* A tunnel adds to the size. */
+	conf.accept_uncovered = true;
+	b = bed_new_with(&conf);
+	b->least_mtu = 1500;
+	bed_dispatch(&m, SERVER);
+	m.tunnel = (struct wire_tunnel){
+		.kind = WIRE_TUNNEL_UDP, .port = 5555, .remote = bed_addr("10.1.0.11"), .local = bed_addr("10.1.0.1")};
+	wire_set(&m, WIRE_SEG_TUNNEL, true);
+	bed_message(b, 1, &m);
+	data(b, &k, true, 1500 - 28 - 40);
+	ck_assert_uint_eq(b->routes_asked, 0);
+	data(b, &k, true, 1500 - 28 - 40 + 1);
+	ck_assert_uint_eq(b->routes_asked, 2);
+	ck_counter(b, DROP_TOO_BIG, 1);
+	bed_free(b);
+}
+END_TEST
+
 static void add(TCase *t)
 {
 	tcase_add_test(t, test_error_is_translated_with_its_flow_KEY_4);
@@ -467,6 +554,9 @@ static void add(TCase *t)
 	tcase_add_test(t, test_errors_made_are_limited_FA_7);
 	tcase_add_test(t, test_errors_made_are_limited_in_all_FA_7);
 	tcase_add_test(t, test_too_big_for_a_tunnel_FA_7_SVC_10);
+	tcase_add_test(t, test_routes_are_asked_only_if_need_be_FA_7);
+	tcase_add_test(t, test_error_of_a_refused_source_is_dropped_KEY_4_SVC_5);
+	tcase_add_test(t, test_error_is_no_life_of_its_flow_KEY_4_FIX_9);
 }
 
 int main(void)

@@ -56,6 +56,7 @@ struct bed {
 	int managers;
 	bool refuse_send, refuse_forward, refuse_flow;
 	struct engine_route routes[2]; /* what the kernel says about any IPv4 and any IPv6 address; MTU 0: no route */
+	uint32_t least_mtu;            /* of all routes */
 	size_t routes_asked;
 	uint64_t sequence;
 	uint8_t packet[65600];
@@ -98,11 +99,17 @@ static inline bool bed_on_route(void *ctx, const struct addr *to, struct engine_
 	return out->mtu != 0;
 }
 
+static inline uint32_t bed_on_least_mtu(void *ctx)
+{
+	return ((struct bed *)ctx)->least_mtu;
+}
+
 static inline bool bed_on_send(void *ctx, const struct endpoint_peer *to, struct wire_msg *m)
 {
 	struct bed *b = ctx;
 	struct bed_sent *s = &b->sent[b->sent_count];
 	struct wire_diagnosis why;
+	uint8_t buffer[WIRE_MAX];
 	ssize_t len;
 
 	if (b->refuse_send)
@@ -113,9 +120,10 @@ static inline bool bed_on_send(void *ctx, const struct endpoint_peer *to, struct
 	m->h.destination = to->identity;
 	m->h.sequence = b->sent_count;
 	s->to = *to;
-	s->bytes = malloc(WIRE_MAX);
-	len = wire_encode(m, s->bytes, WIRE_MAX);
+	len = wire_encode(m, buffer, sizeof(buffer));
 	ck_assert_int_gt(len, 0);
+	s->bytes = malloc((size_t)len);
+	memcpy(s->bytes, buffer, (size_t)len);
 	ck_assert_int_eq(wire_decode(s->bytes, (size_t)len, &s->m, &why), WIRE_OK);
 	return true;
 }
@@ -171,6 +179,7 @@ static inline void bed_on_manager(void *ctx, const struct endpoint_peer *peer, b
 static const struct engine_out bed_out = {
 	.forward = bed_on_forward,
 	.route = bed_on_route,
+	.least_mtu = bed_on_least_mtu,
 	.send = bed_on_send,
 	.shape = bed_on_shape,
 	.key = bed_on_key,

@@ -284,6 +284,7 @@ static bool store_wildcard(struct engine *e, struct wildcard *w, struct wildcard
 		w->denies = old->denies;
 		w->drops = old->drops;
 		w->timeouts = old->timeouts;
+		w->punt_ns = old->punt_ns;
 		w->made_ms = old->made_ms;
 		w->lineage = old->lineage;
 		engine_wildcard_drop(e, old);
@@ -374,6 +375,17 @@ static bool read_cookie(struct engine *e, const struct wire_msg *m, struct packe
 	return true;
 }
 
+/* When what this message answers was asked; however long ago, since a late answer must be known as such. */
+static uint64_t asked_ms(const struct engine *e, const struct wire_msg *m, const struct flow_key *k, uint64_t now_ms)
+{
+	struct cookie c;
+
+	if (!wire_has(m, WIRE_SEG_FA_DATA) ||
+	    !cookie_check(e->conf.cookie_key, k, m->fa_data.data, m->fa_data.len, now_ms, UINT64_MAX, &c))
+		return ENGINE_ASKED_UNKNOWN;
+	return c.made_ms;
+}
+
 /* The best rank at which this manager matches the key: where its packet is taken to have been punted.  It matches
  * nowhere: nobody was asked. */
 static affinity_rank best_rank_of(struct engine *e, const struct manager *manager, const struct flow_key *k)
@@ -462,7 +474,7 @@ static void fixed_update(struct engine *e, struct manager *manager, const struct
 		return;
 	}
 	engine_count(e, ENGINE_FIXED_UPDATES);
-	held = with_packet || stored ? engine_take_held(e, &wf->key) : NULL;
+	held = with_packet || stored ? engine_take_held(e, &wf->key, manager, asked_ms(e, m, &wf->key, now_ms)) : NULL;
 	if (with_packet)
 		pass_enclosed(e, m, stored ? &stored->a : &a, now_ms);
 	if (!stored)
@@ -504,7 +516,7 @@ static void returned_packet(struct engine *e, struct manager *manager, const str
 		}
 		way.resume = best_rank_of(e, manager, &p.key);
 	}
-	held = engine_take_held(e, &p.key);
+	held = engine_take_held(e, &p.key, manager, asked_ms(e, m, &p.key, now_ms));
 	engine_pass(e, &p, &way, now_ms);
 	engine_resume_held(e, held, now_ms);
 }

@@ -248,13 +248,15 @@ static struct held_flow *hold_get(struct engine *e, const struct flow_key *k, ui
 	return f ? f : hold_begin(e->hold, k, now_ms);
 }
 
-/* Whose answer this flow waits for. */
-static void asks(struct held_flow *f, const struct plan_step *s)
+/* Whose answer this flow waits for: of several punted packets the first one's, until that is back. */
+static void asks(struct held_flow *f, const struct plan_step *s, bool punted)
 {
-	if (!f)
+	if (!f || f->punted)
 		return;
 	f->asked_manager = s->a->manager->peer.identity;
+	f->asked_rank = s->a->rank;
 	f->asked_under = s->wildcard ? s->wildcard->lineage : 0;
+	f->punted = punted;
 }
 
 /* Keep all but the first packet of a punted super-packet, in order (MSG-11). */
@@ -276,6 +278,33 @@ static void hold_rest(struct engine *e, struct held_flow *f, const struct packet
 	}
 }
 
+/* Each wildcard, and so each service, has a rate of its own: a flood of new flows to one leaves the others theirs
+ * (FA-5). */
+static bool may_ask(const struct engine *e, struct wildcard *w, uint64_t now_ms)
+{
+	uint64_t now_ns = now_ms * 1000000;
+
+	if (!e->conf.punt_rate)
+		return true;
+	if (w->punt_ns < now_ns)
+		w->punt_ns = now_ns;
+	if (w->punt_ns - now_ns > ENGINE_PUNT_BURST_NS)
+		return false;
+	w->punt_ns += 1000000000 / e->conf.punt_rate;
+	return true;
+}
+
+/* Too many ask under this wildcard. */
+static void exceed(struct engine *e, struct wildcard *w, const struct packet *p)
+{
+	if (e->conf.punt_excess_routed && e->out->forward(e->ctx, p, NULL)) {
+		engine_count(e, ENGINE_EXCESS_ROUTED);
+		return;
+	}
+	w->drops++;
+	engine_lose(e, ENGINE_DROP_PUNT_LIMIT, p);
+}
+
 /*
  * The packet itself goes to the manager; the rest of its flow waits (FA-9).  No more questions are open than flows can
  * wait: else each packet of the others would be another question.  A packet of which the manager has a copy is its
@@ -287,9 +316,14 @@ static void punt(struct engine *e, const struct plan_step *s, const struct wire_
 	/* What the manager has seen already, and held, it is not told of again. */
 	affinity_rank mark = v->hold ? s->a->rank : AFFINITY_RANK_BEFORE_ALL;
 	bool first = !hold_find(e->hold, &p->key);
-	struct held_flow *f = hold_get(e, &p->key, now_ms);
+	struct held_flow *f;
 	struct wire_blob blob;
 
+	if (s->wildcard && !may_ask(e, s->wildcard, now_ms)) {
+		exceed(e, s->wildcard, p);
+		return;
+	}
+	f = hold_get(e, &p->key, now_ms);
 	if (!f && !v->hold) {
 		engine_lose(e, ENGINE_DROP_HOLD_FULL, p);
 		return;
@@ -304,7 +338,7 @@ static void punt(struct engine *e, const struct plan_step *s, const struct wire_
 	engine_show(e, ENGINE_PUNTS, blob.data, blob.len, p->ifindex);
 	if (s->wildcard)
 		s->wildcard->flows++;
-	asks(f, s);
+	asks(f, s, true);
 	hold_rest(e, f, p, mark);
 }
 
@@ -320,7 +354,7 @@ static void keep(struct engine *e, const struct plan_step *s, const struct wire_
 
 	if (f && hold_push(e->hold, f, p, s->a->rank)) {
 		engine_count(e, ENGINE_HELD);
-		asks(f, s);
+		asks(f, s, false);
 	} else {
 		punt(e, s, c, &bare, p, now_ms);
 	}
@@ -385,6 +419,9 @@ static void refresh(struct engine *e, const struct plan_step *s, const struct pa
 
 	if (s->wildcard || a->refresh_sent || !a->ttl_s || now_ms < a->updated_ms + (uint64_t)a->ttl_s * 500)
 		return;
+	/* Anybody can make these, without being heard by either end: they are no life. */
+	if (p->follows || (p->fragment && !p->first_fragment))
+		return;
 	cookie_make(e->conf.cookie_key, &p->key, &cookie, cookie_bytes);
 	wire_start(&m, WIRE_REFRESH);
 	set_data(&m, a, cookie_bytes);
@@ -443,8 +480,9 @@ static void send_on(struct engine *e, const struct flow_plan *plan, struct packe
 		engine_lose(e, ENGINE_DROP_AFFINITY, p);
 		return;
 	}
-	/* One whose way ends here: the kernel's error must show it as its sender knows it (FA-7). */
-	if (hop_limit(p) <= 1) {
+	/* One whose way ends here: the kernel's error must show it as its sender knows it (FA-7).  One to the router
+	 * itself the kernel would not refuse but take (FA-8). */
+	if (hop_limit(p) <= 1 && !p->guarded) {
 		engine_forward(e, p, NULL);
 		return;
 	}
@@ -540,6 +578,17 @@ static void unmatched(struct engine *e, struct packet *p, const struct passage *
 		engine_lose(e, ENGINE_DROP_FORWARD, p);
 }
 
+/* Does what it waited for act on it after all, or whatever else settles where it goes? */
+static bool is_settled(const struct flow_plan *plan, affinity_rank asked)
+{
+	if (affinity_ends_cascade(plan->steps[plan->count - 1].a))
+		return true;
+	for (int i = 0; i < plan->count; i++)
+		if (plan->steps[i].a->rank == asked)
+			return true;
+	return false;
+}
+
 void engine_pass(struct engine *e, struct packet *p, const struct passage *way, uint64_t now_ms)
 {
 	struct flow *f = fixtab_flow(e->fixed, &p->key);
@@ -557,6 +606,10 @@ void engine_pass(struct engine *e, struct packet *p, const struct passage *way, 
 	}
 	if (plan->watched && report_all(e, plan, way, p, now_ms))
 		return;
+	if (way->held && !is_settled(plan, way->asked)) {
+		engine_lose(e, ENGINE_DROP_HOLD_ORPHANED, p);
+		return;
+	}
 	account(e, plan, p, now_ms);
 	send_on(e, plan, p);
 }
@@ -609,7 +662,7 @@ void engine_malformed(struct engine *e, enum packet_fault fault, const uint8_t *
 /* Send one held packet through again; overdue: nobody answered in time. */
 static void rerun_one(struct engine *e, struct held_packet *held, bool overdue, uint64_t now_ms)
 {
-	struct passage way = {.kind = PASSAGE_FRESH, .resume = held->mark, .held = true};
+	struct passage way = {.kind = PASSAGE_FRESH, .resume = held->mark, .held = true, .asked = held->asked};
 
 	if (held->mark != AFFINITY_RANK_BEFORE_ALL)
 		way.kind = overdue ? PASSAGE_OVERDUE : PASSAGE_WAITED;
@@ -636,11 +689,21 @@ static void rerun(struct engine *e, struct held_packet *list, uint32_t tries, ui
 	}
 }
 
-struct held_packet *engine_take_held(struct engine *e, const struct flow_key *k)
+struct held_packet *engine_take_held(struct engine *e, const struct flow_key *k, const struct manager *manager,
+				     uint64_t asked_ms)
 {
 	struct held_flow *f = hold_find(e->hold, k);
 
-	return f ? hold_release(e->hold, f) : NULL;
+	if (!f)
+		return NULL;
+	if (f->punted && f->asked_manager != manager->peer.identity)
+		return NULL;
+	/* An answer to an earlier question: the packet that asks now was before those held.  Slow is not silent. */
+	if (f->punted && asked_ms < f->since_ms) {
+		f->tries = 1;
+		return NULL;
+	}
+	return hold_release(e->hold, f);
 }
 
 void engine_resume_held(struct engine *e, struct held_packet *list, uint64_t now_ms)

@@ -403,6 +403,129 @@ START_TEST(test_FA_9_held_packets_never_leave_untranslated_when_the_wildcard_goe
 }
 END_TEST
 
+START_TEST(test_FA_9_held_packets_never_leave_untranslated_where_only_a_permit_is_left)
+{
+	struct wire_msg m = bed_service(), permit = bed_wildcard("203.0.113.10", 80);
+	struct flow_key k = bed_client(1000);
+	struct bed *b = bed_new();
+
+	bed_precedence(&m, 100);
+	bed_precedence(&permit, 50);
+	bed_message(b, 1, &m);
+	bed_message(b, 2, &permit);
+	for (size_t i = 0; i < 3; i++)
+		bed_packet(b, &k, ACK, i); /* the first is punted */
+	m.wildcard.ttl = 0;
+	bed_message(b, 1, &m);
+	bed_wait(b, 2000);
+	ck_assert_uint_eq(b->forwarded_count, 0);
+	ck_counter(b, DROP_HOLD_ORPHANED, 2);
+	bed_packet(b, &k, ACK, 7); /* nobody was asked about this one */
+	ck_assert_uint_eq(b->forwarded_count, 1);
+	bed_free(b);
+}
+END_TEST
+
+static void went_in_this_order(const struct bed *b, size_t count, const uint32_t data[])
+{
+	ck_assert_uint_eq(b->forwarded_count, count);
+	for (size_t i = 0; i < count; i++) {
+		bed_went_to(&b->forwarded[i], "10.0.20.11", 8080);
+		ck_assert_uint_eq(b->forwarded[i].p.len, 40 + data[i]);
+	}
+}
+
+START_TEST(test_FA_9_late_answer_does_not_let_held_packets_overtake)
+{
+	struct wire_msg service = bed_service(), answer;
+	struct flow_key k = bed_client(1000);
+	struct bed *b = bed_new();
+
+	bed_message(b, 1, &service);
+	for (size_t i = 10; i <= 40; i += 10)
+		bed_packet(b, &k, ACK, i);
+	bed_wait(b, 300); /* the second is punted, too */
+	ck_assert_uint_eq(b->sent_count, 2);
+	answer = bed_answer(&b->sent[0], 60);
+	bed_message(b, 1, &answer);
+	bed_packet(b, &k, ACK, 50);
+	went_in_this_order(b, 1, (const uint32_t[]){10});
+	answer = bed_answer(&b->sent[1], 60);
+	bed_message(b, 1, &answer);
+	went_in_this_order(b, 5, (const uint32_t[]){10, 20, 30, 40, 50});
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FA_9_late_answers_and_then_none_lose_nothing_that_waits)
+{
+	struct wire_msg service = bed_service(), answer;
+	struct flow_key k = bed_client(1000);
+	struct bed *b = bed_new();
+
+	bed_message(b, 1, &service);
+	for (size_t i = 10; i <= 50; i += 10)
+		bed_packet(b, &k, ACK, i);
+	bed_wait(b, 550); /* the third is punted, the last time */
+	ck_assert_uint_eq(b->sent_count, 3);
+	answer = bed_answer(&b->sent[0], 60);
+	bed_message(b, 1, &answer);
+	bed_wait(b, 250);
+	went_in_this_order(b, 3, (const uint32_t[]){10, 40, 50});
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FA_9_another_managers_word_does_not_release_what_waits)
+{
+	struct wire_msg service = bed_service(), other = bed_service(), fixed, answer;
+	struct flow_key k = bed_client(1000);
+	struct bed *b = bed_new();
+
+	bed_precedence(&service, 100);
+	bed_precedence(&other, 200);
+	bed_message(b, 1, &service);
+	bed_message(b, 2, &other);
+	bed_packet(b, &k, ACK, 10);
+	bed_packet(b, &k, ACK, 20);
+	fixed = bed_fixed(&k, 60);
+	bed_precedence(&fixed, 200);
+	bed_message(b, 2, &fixed);
+	ck_assert_uint_eq(b->sent_count, 1);
+	answer = bed_answer(&b->sent[0], 60);
+	bed_precedence(&answer, 100);
+	bed_message(b, 1, &answer);
+	went_in_this_order(b, 2, (const uint32_t[]){10, 20});
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FA_8_FA_7_at_its_last_hop_to_the_router_itself_it_is_translated)
+{
+	struct engine_conf conf = bed_conf();
+	struct flow_key k = bed_client(1000);
+	struct packet p = {.ifindex = 7};
+	struct wire_msg m = bed_wildcard("203.0.113.10", 80);
+	struct bed *b;
+	size_t len;
+
+	conf.permit_protected = true;
+	b = bed_new_with(&conf);
+	m.wildcard.flags = WIRE_FLAG_PROTECTED;
+	bed_nat(&m, WIRE_NAT_DST | WIRE_NAT_DPORT, "10.0.20.11", 8080);
+	bed_message(b, 1, &m);
+	len = bed_write(b->packet, &k, ACK, 3);
+	b->packet[8] = 1;
+	b->packet[10] = b->packet[11] = 0;
+	memcpy(b->packet + 10, &(uint16_t){checksum_finish(checksum_add(0, b->packet, 20))}, 2);
+	ck_assert_int_eq(packet_parse(&p, b->packet, len), PACKET_OK);
+	p.guarded = true;
+	engine_packet(b->e, &p, b->now_ms);
+	went_in_this_order(b, 1, (const uint32_t[]){3});
+	bed_free(b);
+}
+END_TEST
+
 START_TEST(test_FA_9_flood_of_punts_stays_bounded)
 {
 	struct bed *b = bed_new();
@@ -822,6 +945,11 @@ static void add(TCase *t)
 	tcase_add_test(t, test_MSG_11_ACT_1_sum_left_open_inside_does_not_concern_the_outer_one);
 	tcase_add_test(t, test_ACT_6_original_goes_to_one_taker_alone);
 	tcase_add_test(t, test_ACT_7_parts_of_an_overdue_super_packet_are_not_reported_again);
+	tcase_add_test(t, test_FA_9_held_packets_never_leave_untranslated_where_only_a_permit_is_left);
+	tcase_add_test(t, test_FA_9_late_answer_does_not_let_held_packets_overtake);
+	tcase_add_test(t, test_FA_9_late_answers_and_then_none_lose_nothing_that_waits);
+	tcase_add_test(t, test_FA_9_another_managers_word_does_not_release_what_waits);
+	tcase_add_test(t, test_FA_8_FA_7_at_its_last_hop_to_the_router_itself_it_is_translated);
 }
 
 int main(void)

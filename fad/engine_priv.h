@@ -15,6 +15,7 @@
 #define ENGINE_FIRST_DATA_FLOWS  65536
 #define ENGINE_PUNT_TIMEOUT_MS   250
 #define ENGINE_PUNT_TRIES        3
+#define ENGINE_PUNT_BURST_NS     100000000 /* of questions ahead of the rate */
 #define ENGINE_COOKIE_LIFE_MS    10000
 #define ENGINE_ERROR_PLACES      4096
 
@@ -95,7 +96,8 @@ struct passage {
 	enum passage_kind kind;
 	struct affinity *answer;
 	affinity_rank resume;
-	bool held; /* it waited for a manager's word (FA-9) */
+	bool held;           /* it waited for a manager's word (FA-9) */
+	affinity_rank asked; /* of the one who was asked, of a held packet */
 };
 
 /* What one interest criterion says about a packet with these bits (ACT-6, ACT-7). */
@@ -135,10 +137,12 @@ bool engine_compose(const struct engine *e, const struct flow_key *k, bool guard
 		    const struct passage *way, struct flow_plan *plan);
 void engine_pass(struct engine *e, struct packet *p, const struct passage *way, uint64_t now_ms);
 /*
- * A punt was answered: take what was held for the flow, pass the answer's own
- * packet, then let the held ones follow, in order.
+ * This manager answered what it was asked at asked_ms: take what was held for the flow, pass the answer's own packet,
+ * then let the held ones follow, in order.  NULL: nothing, or a packet before them is still out for another answer.
  */
-struct held_packet *engine_take_held(struct engine *e, const struct flow_key *k);
+struct held_packet *engine_take_held(struct engine *e, const struct flow_key *k, const struct manager *manager,
+				     uint64_t asked_ms);
+#define ENGINE_ASKED_UNKNOWN UINT64_MAX /* it does not say: the last question */
 void engine_resume_held(struct engine *e, struct held_packet *list, uint64_t now_ms);
 /* Time is up for the oldest holds. */
 void engine_hold_timeouts(struct engine *e, uint64_t now_ms);
@@ -178,7 +182,7 @@ void engine_fragment_timeouts(struct engine *e, uint64_t now_ms);
 /* engine_error.c */
 /* Has anything to do with this key: an affinity, or a hold. */
 bool engine_knows(const struct engine *e, const struct flow_key *k);
-/* An ICMP error about a flow that is known goes that flow's way (KEY-4). */
+/* An ICMP error about a flow that is known goes that flow's way (KEY-4), unless its own source is refused (SVC-5). */
 void engine_follow(const struct engine *e, struct packet *p);
 /* Does the way out of this plan carry it?  If not it is gone, and its sender told where that is possible (FA-7). */
 bool engine_fits(struct engine *e, const struct flow_plan *plan, const struct packet *p);

@@ -54,9 +54,9 @@ static void follow(const struct flow_plan *plan, const struct packet *p)
 
 		if (!a)
 			continue;
-		plan_follow(&a->now.seq_initial, plan_read32(tcp + 4));
+		plan_follow(&a->now.seq_initial, &a->seq_far, plan_read32(tcp + 4));
 		if (p->tcp_flags & TCP_ACK)
-			plan_follow(&a->now.ack_initial, plan_read32(tcp + 8));
+			plan_follow(&a->now.ack_initial, &a->ack_far, plan_read32(tcp + 8));
 	}
 }
 

@@ -262,6 +262,24 @@ START_TEST(test_ACT_2_a_forged_number_does_not_end_the_adjust)
 }
 END_TEST
 
+START_TEST(test_ACT_2_one_forged_number_does_nothing_to_a_young_flow)
+{
+	struct bed *b = bed_open();
+	struct flow_key k = bed_client(4000);
+	struct wire_msg m = bed_fixed(&k, 600);
+	struct numbers n = {1500, 1600};
+
+	adjust(&m, 7, 1000, 9, 1000);
+	bed_message(b, 1, &m);
+	for (uint32_t i = 0; i < 100; i++) {
+		numbered(b, &k, ACK, (struct numbers){1000 + 0x7f000000, 1000 + 0x7f000000}, 10, 0, false);
+		numbered(b, &k, ACK, n, 10, 0, false);
+		went_with(bed_last_forwarded(b), n.seq + 7, n.ack + 9);
+	}
+	bed_free(b);
+}
+END_TEST
+
 /* ---- tunnels ---- */
 
 static void tunnel(struct wire_msg *m, enum wire_tunnel_kind kind, const char *remote, const char *local)
@@ -526,6 +544,7 @@ static void add(TCase *t)
 	tcase_add_test(t, test_SVC_10_PREC_6_it_goes_with_the_rank_that_ends_the_cascade);
 	tcase_add_test(t, test_WILD_4_PREC_10_another_tunnel_or_adjust_is_news_the_same_is_not);
 	tcase_add_test(t, test_ARCH_7_words_and_trace);
+	tcase_add_test(t, test_ACT_2_one_forged_number_does_nothing_to_a_young_flow);
 }
 
 int main(void)

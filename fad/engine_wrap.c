@@ -49,6 +49,8 @@ static void take_hop(uint8_t *p)
 {
 	uint8_t before[2] = {p[8], p[9]}, after[2] = {(uint8_t)(p[8] - 1), p[9]};
 
+	if (p[p[0] >> 4 == 6 ? 7 : 8] == 0)
+		return; /* to the router itself, which is free to take such */
 	if (p[0] >> 4 == 6) {
 		p[7]--;
 		return;

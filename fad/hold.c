@@ -99,6 +99,7 @@ struct held_packet *held_packet_new(const struct packet *p, uint64_t mark)
 		return NULL;
 	held->next = NULL;
 	held->mark = mark;
+	held->asked = 0;
 	held->p = *p;
 	held->p.data = held->bytes;
 	memcpy(held->bytes, p->data, p->len);
@@ -130,8 +131,10 @@ struct held_packet *hold_release(struct hold *h, struct held_flow *f)
 {
 	struct held_packet *first = f->first;
 
-	for (struct held_packet *p = first; p; p = p->next)
+	for (struct held_packet *p = first; p; p = p->next) {
 		h->bytes -= cost(p);
+		p->asked = f->asked_rank;
+	}
 	HASH_DELETE(hh, h->flows, f);
 	DL_DELETE(h->queue, f);
 	free(f);

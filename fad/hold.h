@@ -21,6 +21,7 @@ struct hold_limits {
 struct held_packet {
 	struct held_packet *next;
 	uint64_t mark;   /* the caller's, as given to hold_push() */
+	uint64_t asked;  /* its flow's asked_rank when it was released */
 	struct packet p; /* p.data points to bytes */
 	uint8_t bytes[];
 };
@@ -32,8 +33,9 @@ struct held_flow {
 	struct flow_key key;
 	uint64_t since_ms; /* of the latest punt */
 	uint32_t tries;    /* punts so far */
-	/* The caller's: who was asked last, and under which wildcard (its lineage; 0: none). */
-	uint64_t asked_manager, asked_under;
+	/* The caller's: who was asked, at which rank, and under which wildcard (its lineage; 0: none). */
+	uint64_t asked_manager, asked_rank, asked_under;
+	bool punted; /* the caller's: what asks is a packet itself, to come back before the others go on */
 	uint32_t count;
 	struct held_packet *first, *last;
 	struct held_flow *next, *prev; /* oldest punt first */

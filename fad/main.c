@@ -134,7 +134,9 @@ static int open_kernel(struct agent *a)
 		classifier_fallback(a->classifier, &((const struct addr *)a->conf.fallback.items)[i],
 				    a->conf.fallback_for);
 	status = classifier_attach_port(a->classifier, port_kernel_ifindex(a->port));
-	return status == EXITCODE_OK ? netlink_open(&a->netlink, a->loop, &agent_netlink_handler, a) : status;
+	if (status == EXITCODE_OK)
+		status = netlink_open(&a->netlink, a->loop, &agent_netlink_handler, a);
+	return status == EXITCODE_OK ? mtu_open(&a->mtu, a->loop) : status;
 }
 
 static int open_engine(struct agent *a)
@@ -144,6 +146,7 @@ static int open_engine(struct agent *a)
 	conf.adverts_version = endpoint_incarnation(a->endpoint);
 	daemon_random(NULL, conf.hash_key, sizeof(conf.hash_key));
 	daemon_random(NULL, conf.cookie_key, sizeof(conf.cookie_key));
+	daemon_random(NULL, a->hash_key, sizeof(a->hash_key));
 	a->engine = engine_new(&conf, &agent_engine_out, a);
 	a->admin = admin_new();
 	return a->engine != NULL && a->admin != NULL && agent_tap_new(a) ? EXITCODE_OK : failed("engine", ENOMEM);
@@ -226,6 +229,7 @@ static void stop(struct agent *a)
 	if (a->port != NULL)
 		port_close(a->port, !leave);
 	netlink_close(a->netlink);
+	mtu_close(a->mtu);
 	endpoint_close(a->endpoint);
 	bus_server_free(a->bus);
 	admin_free(a->admin);

@@ -225,17 +225,26 @@ static inline bool plan_adjust_cuts(const struct plan_adjust *a, uint32_t n, uin
 /*
  * Serial arithmetic forgets an initial number after 2 GB, so it follows the
  * numbers seen, 1 GB behind them: nothing older is in flight, since no window is
- * larger.  By small steps, so that one forged number cannot carry it past the real ones.
+ * larger.  By small steps, and only when many numbers in a row were that far, so that forged ones between the real ones
+ * cannot carry it past these, however near it these are.
  */
 #define PLAN_FOLLOW_BEHIND 0x40000000u
 #define PLAN_FOLLOW_STEP   0x00100000u
+#define PLAN_FOLLOW_AFTER  64
 
-static inline void plan_follow(uint32_t *initial, uint32_t seen)
+/* far: numbers in a row that were farther ahead, up to now. */
+static inline void plan_follow(uint32_t *initial, uint8_t *far, uint32_t seen)
 {
 	uint32_t ahead = seen - *initial;
 
-	if (ahead >= 0x80000000u || ahead <= PLAN_FOLLOW_BEHIND)
+	if (ahead >= 0x80000000u || ahead <= PLAN_FOLLOW_BEHIND) {
+		*far = 0;
 		return;
+	}
+	if (*far < PLAN_FOLLOW_AFTER) {
+		(*far)++;
+		return;
+	}
 	ahead -= PLAN_FOLLOW_BEHIND;
 	*initial += ahead < PLAN_FOLLOW_STEP ? ahead : PLAN_FOLLOW_STEP;
 }

@@ -34,6 +34,7 @@ struct wildcard {
 	uint64_t flows;                /* punted under it */
 	uint64_t denies;               /* updates refused: to replace it, or of a flow that it covers */
 	uint64_t drops;                /* packets it drops, and those held for its manager's answer in vain */
+	uint64_t punt_ns;              /* when, on the engine's clock, the questions so far are paid for (FA-5) */
 	uint64_t timeouts;             /* questions under it without an answer in time */
 	uint64_t made_ms;              /* when the first of its lineage was stored */
 	uint64_t serial;               /* position in listings */

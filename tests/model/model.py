@@ -27,7 +27,7 @@ WORST_RANK = 0x100000000
 BEFORE_ALL = -1
 MOST_STEPS = 8
 MOST_ADJUSTS = 4
-FOLLOW_BEHIND, FOLLOW_STEP = 1 << 30, 1 << 20
+FOLLOW_BEHIND, FOLLOW_STEP, FOLLOW_AFTER = 1 << 30, 1 << 20, 64
 ACK, SYN_OR_RST, FIRST_DATA = 0x0010, 0x0006, 0x0080
 # What the kernel would send from, towards either family (see replay.c).
 OWN_ADDRESS = {4: packets.number("10.9.0.254"), 6: packets.number("2001:db8:9::fe")}
@@ -180,8 +180,10 @@ class Affinity:
         return tuple(m[f] for f in ("src", "src_mask", "dst", "dst_mask")) + tuple(-m[f] for f in ("dport", "sport", "proto"))
 
     def adjusts_of(self, key):
-        """Its sequence adjust, [seq delta, seq initial, ack delta, ack initial]; a wildcard's is many flows'."""
-        return list(self.adjusts[0]) if self.match else self.moved.setdefault(key, list(self.adjusts[0]))
+        """Its sequence adjust, [seq delta, seq initial, ack delta, ack initial], and numbers far ahead in a row of both;
+        a wildcard's is many flows'."""
+        fresh = [*self.adjusts[0], 0, 0]
+        return fresh if self.match else self.moved.setdefault(key, fresh)
 
     def covers(self, key):
         m = self.match
@@ -210,6 +212,9 @@ class Hold:
     key: Key
     since: int
     tries: int = 1
+    manager: int = 0  # who was asked, at which rank; and whether by sending the packet itself
+    rank: int = 0
+    punted: bool = False
     waiting: list = dataclasses.field(default_factory=list)  # of (packet, resume, told) oldest first
 
 
@@ -238,7 +243,8 @@ class Model:
         self.cookies = []  # (key, rank, when, interface) of each that was made
         self.events, self.counts = [], {}
         self.fail_send = self.fail_forward = False
-        self.releasing = self.overdue = False  # on its way is a held packet; one whose answer did not come
+        self.releasing = None  # the hold a packet on its way was in
+        self.overdue = False  # and its answer did not come
 
     # ---- what it says ----
 
@@ -435,8 +441,16 @@ class Model:
     def follow(self, packet):
         """An error about a flow has the key of what travels with it, if anything knows that."""
         key = packet.embedded.key.reverse()
-        if self.acting(key) or key in self.holds:
+        if (self.acting(key) or key in self.holds) and not self.source_refused(packet.key):
             packet.key, packet.follows = key, True
+
+    def source_refused(self, key):
+        """What it embeds is its sender's word, and does not help who is refused by name (SVC-5)."""
+        for affinity in self.acting(key)[:MOST_STEPS]:
+            if affinity.flags & DISPATCH:
+                return affinity.forward == 0 and (affinity.match is None or affinity.match["src_mask"] != 0 or
+                                                  any(field == 1 for field, _, _ in affinity.ranges))
+        return False
 
     def keep(self, hold, packet, resume, offload, told=False):
         """Behind the others of its flow (FA-9)."""
@@ -466,6 +480,9 @@ class Model:
             elif affinity.rank > resume and affinity is not answer:
                 if self.report(affinity, packet, offload, bits):
                     return
+        if self.releasing and not ends and all(a.rank != self.releasing.rank for a in steps):
+            self.drop("hold-orphaned")  # whoever was to translate it does not any more (FA-9)
+            return
         last = steps[-1] if ends else None
         for affinity in steps:
             affinity.packets += len(packets.segments(packet, offload))
@@ -568,7 +585,7 @@ class Model:
         adjusts, inner = self.adjusts(packet, steps), packet.embedded
         if inner.key.proto != packets.TCP or not adjusts:
             return
-        edits["seq"] = adjusted(int.from_bytes(inner.data[inner.l4 + 4:inner.l4 + 8], "big"), [j[2:] for j in adjusts])
+        edits["seq"] = adjusted(int.from_bytes(inner.data[inner.l4 + 4:inner.l4 + 8], "big"), [j[2:4] for j in adjusts])
         if inner.flags & ACK:
             acks = [j[:2] for j in adjusts]
             edits["ack"] = adjusted(int.from_bytes(inner.data[inner.l4 + 8:inner.l4 + 12], "big"), acks)
@@ -582,7 +599,7 @@ class Model:
             return
         seq, ack = struct.unpack_from("!II", packet.data, packet.l4 + 4)
         edits["seq"] = adjusted(seq, [j[:2] for j in adjusts])
-        acks = [j[2:] for j in adjusts]
+        acks = [j[2:4] for j in adjusts]
         if packet.flags & ACK:
             edits["ack"] = adjusted(ack, acks)
             edits["sacks"] = {at: adjusted(int.from_bytes(packet.data[at:at + 4], "big"), acks)
@@ -597,9 +614,9 @@ class Model:
         for affinity in steps:
             if affinity.adjusts:
                 numbers = affinity.adjusts_of(packet.key)
-                numbers[1] = moved(numbers[1], seq)
+                numbers[1], numbers[4] = moved(numbers[1], numbers[4], seq)
                 if packet.flags & ACK:
-                    numbers[3] = moved(numbers[3], ack)
+                    numbers[3], numbers[5] = moved(numbers[3], numbers[5], ack)
 
     # ---- interest (ACT-4 to ACT-7) ----
 
@@ -647,6 +664,7 @@ class Model:
         parts = packets.segments(packet, offload)
         self.count("packets/punted")
         self.tell(affinity, criterion, packet, reasons, parts[0])
+        self.asks(affinity, packet.key, True)
         for part in parts[1:]:
             other = packets.parse(part)
             other.key, other.interface = packet.key, packet.interface
@@ -702,6 +720,8 @@ class Model:
         """FIX-9."""
         if affinity.match or affinity.refreshed or affinity.ttl == 0:
             return
+        if packet.follows or not packet.first:
+            return  # anybody can make these: they are no life
         age = (self.now - affinity.updated) * 2 - affinity.ttl * 1000
         if age == 0:
             raise Unclear("exactly half of the TTL")
@@ -719,10 +739,28 @@ class Model:
             self.holds[key] = Hold(key, self.now)
         return self.holds.get(key)
 
+    def asks(self, affinity, key, punted):
+        """Who is asked; while a punted packet is not back, that stays its manager."""
+        hold = self.holds.get(key)
+        if hold and not hold.punted:
+            hold.manager, hold.rank, hold.punted = affinity.manager.identity, affinity.rank, punted
+
+    def answered(self, key, manager, cookie):
+        """The hold that ends with this answer: not while a packet is out for another manager, or for a later answer."""
+        hold = self.holds.get(key)
+        if hold and hold.punted:
+            if hold.manager != manager.identity:
+                return None
+            if cookie is not None and self.cookies[cookie][0] == key and self.cookies[cookie][2] < hold.since:
+                hold.tries = 1  # slow is not silent
+                return None
+        return self.holds.pop(key, None)
+
     def hold_original(self, affinity, criterion, packet, offload, overdue=False):
         hold = None if overdue else self.outstanding(packet.key)
         if hold and len(hold.waiting) < self.limits.packets:
             self.keep(hold, packet, affinity.rank, offload, told=True)
+            self.asks(affinity, packet.key, False)
             return
         self.outstanding(packet.key)
         self.send_first(affinity, criterion, packet, 0, offload, affinity.rank, told=True)
@@ -740,7 +778,7 @@ class Model:
 
         tries: how often the flow was punted without an answer; 0: there was one.
         """
-        self.releasing, self.overdue = True, tries > 0
+        self.releasing, self.overdue = hold, tries > 0
         for packet, resume, offload, told in hold.waiting if hold else []:
             again = self.holds.get(hold.key)
             if again:
@@ -750,7 +788,7 @@ class Model:
             if self.overdue and hold.key in self.holds:
                 self.holds[hold.key].tries += tries
             self.overdue = False
-        self.releasing = self.overdue = False
+        self.releasing, self.overdue = None, False
 
     # ---- messages ----
 
@@ -873,7 +911,7 @@ class Model:
         self.count("messages/fixed-updates")
         self.store(new, old)
         # An update that only deletes answers nothing.
-        hold = self.holds.pop(key, None) if new.ttl or enclosed is not None else None
+        hold = self.answered(key, manager, cookie) if new.ttl or enclosed is not None else None
         if enclosed is not None:
             self.enclosed(new, packets.parse(enclosed), cookie)
         self.release(hold)
@@ -944,7 +982,7 @@ class Model:
                 return
             # From a manager that nobody asked: like a packet that just arrived.
             resume = min([a.rank for a in self.matching_of(manager, packet.key)], default=BEFORE_ALL)
-        hold = self.holds.pop(packet.key, None)
+        hold = self.answered(packet.key, manager, cookie)
         self.process(packet, resume, spared=resume)
         self.release(hold)
 
@@ -954,10 +992,15 @@ def datagram(packet):
     return key.family, key.src, key.dst, packet.ident, key.proto if key.family == 4 else 0
 
 
-def moved(initial, number):
-    """An initial number follows what is seen, 2^30 behind, before serial arithmetic forgets it; in small steps."""
+def moved(initial, far, number):
+    """An initial number follows what is seen, 2^30 behind, before serial arithmetic forgets it: in small steps, when
+    enough numbers in a row were farther ahead.  And how many were."""
     ahead = (number - initial) & 0xffffffff
-    return (initial + min(ahead - FOLLOW_BEHIND, FOLLOW_STEP)) & 0xffffffff if FOLLOW_BEHIND < ahead < 1 << 31 else initial
+    if not FOLLOW_BEHIND < ahead < 1 << 31:
+        return initial, 0
+    if far < FOLLOW_AFTER:
+        return initial, far + 1
+    return (initial + min(ahead - FOLLOW_BEHIND, FOLLOW_STEP)) & 0xffffffff, far
 
 
 def adjusted(number, deltas):

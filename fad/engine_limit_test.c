@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Tests of the limit on questions to managers: each wildcard has a rate of its
+ * own, so a flood to one service costs the others nothing (FA-5).
+ */
+#include "fad/engine_fixture.h"
+
+#define RATE 100 /* a second; a tenth of it at once */
+
+static struct bed *begin(bool routed)
+{
+	struct engine_conf conf = bed_conf();
+	struct wire_msg m = bed_service(), other = bed_service();
+	struct bed *b;
+
+	conf.punt_rate = RATE;
+	conf.hold.flows = 10000;
+	conf.punt_excess_routed = routed;
+	b = bed_new_with(&conf);
+	bed_message(b, 1, &m);
+	other.wildcard.dport = 81;
+	bed_message(b, 1, &other);
+	return b;
+}
+
+/* New flows to this port of the service, each from a port of its own. */
+static void flood(struct bed *b, uint16_t dport, uint16_t first, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct flow_key k = bed_client((uint16_t)(first + i));
+
+		k.dport = dport;
+		bed_packet(b, &k, SYN, 0);
+	}
+}
+
+START_TEST(test_FA_5_a_flood_to_one_service_leaves_the_others_their_share)
+{
+	struct bed *b = begin(false);
+	const struct wildcard *w;
+	uint64_t asked;
+
+	flood(b, 80, 1000, 1000);
+	asked = engine_counters(b->e)[ENGINE_PUNTS];
+	ck_assert_uint_ge(asked, RATE / 10);
+	ck_assert_uint_le(asked, RATE / 10 + 2);
+	ck_counter(b, DROP_PUNT_LIMIT, 1000 - asked);
+	for (w = wildtab_first(engine_wildcards(b->e)); w; w = w->next)
+		ck_assert_uint_eq(w->drops, w->match.dport == 80 ? 1000 - asked : 0);
+	/* The other service has not noticed. */
+	flood(b, 81, 30000, 5);
+	ck_counter(b, PUNTS, asked + 5);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FA_5_the_rate_is_what_was_configured)
+{
+	struct bed *b = begin(false);
+	uint64_t before, asked;
+
+	flood(b, 80, 1000, 1000);
+	before = engine_counters(b->e)[ENGINE_PUNTS];
+	for (int i = 0; i < 20; i++) { /* 200 ms, less than a question's patience */
+		b->now_ms += 10;
+		flood(b, 80, (uint16_t)(2000 + 100 * i), 100);
+	}
+	asked = engine_counters(b->e)[ENGINE_PUNTS] - before;
+	ck_assert_uint_ge(asked, RATE / 5 - 1);
+	ck_assert_uint_le(asked, RATE / 5 + 1);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FA_5_a_refresh_or_a_change_of_the_wildcard_gives_no_new_share)
+{
+	struct bed *b = begin(false);
+	struct wire_msg m = bed_service();
+	uint64_t asked;
+
+	flood(b, 80, 1000, 1000);
+	asked = engine_counters(b->e)[ENGINE_PUNTS];
+	bed_message(b, 1, &m);
+	m.wildcard.flags ^= WIRE_FLAG_INFORMATION;
+	bed_message(b, 1, &m);
+	flood(b, 80, 3000, 100);
+	ck_counter(b, PUNTS, asked);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FA_5_what_exceeds_is_routed_where_the_operator_says_so)
+{
+	struct bed *b = begin(true);
+	uint64_t asked;
+
+	flood(b, 80, 1000, 100);
+	asked = engine_counters(b->e)[ENGINE_PUNTS];
+	ck_counter(b, EXCESS_ROUTED, 100 - asked);
+	ck_counter(b, DROP_PUNT_LIMIT, 0);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FA_5_without_a_rate_there_is_no_limit)
+{
+	struct bed *b = bed_new();
+	struct wire_msg m = bed_service();
+
+	bed_message(b, 1, &m);
+	flood(b, 80, 1000, 6);
+	ck_counter(b, PUNTS, 6);
+	bed_free(b);
+}
+END_TEST
+
+static void add(TCase *t)
+{
+	tcase_add_test(t, test_FA_5_a_flood_to_one_service_leaves_the_others_their_share);
+	tcase_add_test(t, test_FA_5_the_rate_is_what_was_configured);
+	tcase_add_test(t, test_FA_5_a_refresh_or_a_change_of_the_wildcard_gives_no_new_share);
+	tcase_add_test(t, test_FA_5_what_exceeds_is_routed_where_the_operator_says_so);
+	tcase_add_test(t, test_FA_5_without_a_rate_there_is_no_limit);
+}
+
+int main(void)
+{
+	return bed_main("engine_limit", add);
+}

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A flood of new flows to one service leaves the others their share of questions (FA-5).
+
+From one host, in the lab, as fast as it can for a moment; what other services notice is compared, not timed.
+"""
+import contextlib
+import pathlib
+import sys
+
+from conftest import until
+from turnoutlab.daemons import ECHO_PORT
+
+RATE = 200
+VIP = "203.0.113.10"
+FLOOD = """
+import socket, sys, time
+end, sent = time.monotonic() + 3, 0
+while time.monotonic() < end:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:  # a new port, and so a new flow, each
+        s.sendto(b"flood", (sys.argv[1], int(sys.argv[2])))
+        sent += 1
+print(sent)
+"""
+
+
+@contextlib.contextmanager
+def limited(lab):
+    """Both agents ask at most RATE times a second under one wildcard."""
+    paths = {router: pathlib.Path(lab.node(router)["configs"]["fad"]) for router in ("r1", "r2")}
+    before = {router: path.read_text() for router, path in paths.items()}
+
+    def apply(texts):
+        for router, text in texts.items():
+            paths[router].write_text(text)
+            lab.stop(router, "fad")
+            lab.start(router, "fad")
+        assert until(lambda: all(lab.rows(router, "fad", "wildcards") for router in paths), 15)
+    assert all("limits:" not in text for text in before.values())
+    apply({router: text + f"limits: {{punt-rate: {RATE}}}\n" for router, text in before.items()})
+    try:
+        yield
+    finally:
+        apply(before)
+
+
+def served(lab):
+    return lab.curl("client1", f"http://{VIP}/", check=False).startswith("web")
+
+
+def test_flood_of_one_service_leaves_connections_to_another_FA_5(healthy):
+    """Thousands of new flows a second to the echo service: each web request is answered meanwhile, none of it at its limit."""
+    with limited(healthy):
+        assert until(lambda: served(healthy), 10)
+        flood = healthy.popen("client2", sys.executable, "-c", FLOOD, VIP, str(ECHO_PORT), stdout=-1, text=True)
+        try:
+            answers = 0
+            while flood.poll() is None:
+                assert served(healthy)
+                answers += 1
+        finally:
+            sent = int(flood.communicate(timeout=10)[0])
+        assert answers >= 3
+        dropped = sum(healthy.drops(router, "fad")["punt-limit"] for router in ("r1", "r2"))
+        # Both agents together: three seconds and the burst of each, and as much again for those asked a second time.
+        assert sent - dropped <= 2 * 2 * (3 + 1) * RATE and sent > 4000, (sent, dropped)
+        for router in ("r1", "r2"):
+            for row in healthy.rows(router, "fad", "wildcards"):
+                if row["dport"] != ECHO_PORT:
+                    assert int(row["drops"]) == 0, row
+    assert until(lambda: served(healthy), 10)

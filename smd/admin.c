@@ -144,6 +144,8 @@ static void fill_service(struct service_item *i, const struct vip *v)
 static void fill_filter(struct service_item *i, const struct filter_conf *f)
 {
 	i->row.name = f->name;
+	i->row.vip = borrow("any");
+	i->row.protocol = borrow("any");
 	i->row.method = borrow("filter");
 	i->row.state = borrow(group_state_name(GROUP_ANNOUNCED));
 }

@@ -338,6 +338,8 @@ START_TEST(test_filters_modes_and_what_is_announced_ARCH_7_SVC_5)
 	ck_assert_str_eq(r.services[1]->mode, "nat");
 	ck_assert_str_eq(r.services[2]->name, "border");
 	ck_assert_str_eq(r.services[2]->method, "filter");
+	ck_assert_str_eq(r.services[2]->vip, "any");
+	ck_assert_str_eq(r.services[2]->protocol, "any");
 	ck_assert_str_eq(r.services[2]->state, "announced");
 	release(&a, &r);
 	ck_assert_ptr_null(ask(&a, f, TURNOUT__REQUEST__WHAT_SHOW_WILDCARDS, 0, 4, &r));

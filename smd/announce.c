@@ -30,6 +30,7 @@ static uint32_t cycle_due(const struct manager *m, uint64_t now_ms)
 {
 	uint64_t due = (now_ms - m->cycle_ms) * m->announcement_count / cycle_period(m);
 
+	due = due > m->rule_count ? due : m->rule_count;
 	return due < m->announcement_count ? (uint32_t)due : m->announcement_count;
 }
 
@@ -134,6 +135,7 @@ bool announce_prepare(const struct manager *m, const struct smd_conf *conf, cons
 	/* First: what they deny shall not be balanced meanwhile. */
 	for (size_t i = 0; i < conf->filters.count; i++)
 		make_rules(conf, smd_config_filter(conf, i), as);
+	as->rule_count = as->count;
 	for (size_t i = 0; i < s->vip_count; i++)
 		make_forward(&as->all[as->count++], &s->vips[i]);
 	for (size_t i = 0; i < s->backend_count; i++)
@@ -254,7 +256,7 @@ void announce_replace(struct manager *m, struct announcements *as, uint64_t now_
 		take_over(m, &as->all[n], before ? *before : NULL, now_ms);
 	}
 	/* Without memory for the comparison the old ones expire by themselves. */
-	for (uint32_t n = 0; new &&n < m->announcement_count; n++) {
+	for (uint32_t n = m->announcement_count; new &&n-- > 0;) { /* a filter's last rule first, as ever */
 		const struct announcement *key = &m->announcements[n];
 
 		if (!bsearch(&key, new, made, sizeof(struct announcement *), compare))
@@ -265,6 +267,7 @@ void announce_replace(struct manager *m, struct announcements *as, uint64_t now_
 	free(m->announcements);
 	m->announcements = as->all;
 	m->announcement_count = as->count;
+	m->rule_count = as->rule_count;
 	m->needed = 0;
 	for (uint32_t n = 0; n < made; n++)
 		m->needed |= as->all[n].needs;
@@ -402,7 +405,17 @@ static unsigned send_urgent(struct manager *m, unsigned budget, uint64_t now_ms)
 	return sent;
 }
 
-/* Every one once in a third of the TTL, evenly spread: a thousand do not burst. */
+/*
+ * Rules come to agents first rule first, and leave them last rule first: what stands meanwhile, with a backup's rules
+ * behind it (PREC-4) or without, then decides nothing that an earlier rule would have decided otherwise.  A manager
+ * that dies leaves them to expire, in the order in which they were refreshed.
+ */
+static uint32_t backward(const struct manager *m, uint32_t n)
+{
+	return n < m->rule_count ? m->rule_count - 1 - n : n;
+}
+
+/* Every one once in a third of the TTL.  Rules at once, the others evenly spread: a thousand do not burst. */
 static unsigned send_cycle(struct manager *m, unsigned budget, uint64_t now_ms)
 {
 	uint64_t period = cycle_period(m);
@@ -410,7 +423,7 @@ static unsigned send_cycle(struct manager *m, unsigned budget, uint64_t now_ms)
 	unsigned sent = 0;
 
 	while (m->cycle_next < due && sent < budget) {
-		const struct announcement *n = &m->announcements[m->cycle_next++];
+		const struct announcement *n = &m->announcements[backward(m, m->cycle_next++)];
 
 		if (n->wanted && !n->urgent)
 			sent += send_group(m, n);
@@ -463,7 +476,7 @@ bool announce_tick(struct manager *m, uint64_t now_ms)
 		left -= show(m, a, left);
 		more |= a->show_next != AGENT_SHOWN;
 	}
-	return more || m->urgent;
+	return more || m->urgent || m->cycle_next < cycle_due(m, now_ms);
 }
 
 bool manager_withdraw(struct manager *m)
@@ -471,8 +484,9 @@ bool manager_withdraw(struct manager *m)
 	unsigned sent = 0;
 
 	while (m->withdraw_next < m->announcement_count && sent < BURST) {
-		struct announcement *n = &m->announcements[m->withdraw_next++];
-		uint32_t i = 0;
+		/* The services first: what rules deny shall not be balanced meanwhile. */
+		uint32_t at = (m->withdraw_next++ + m->rule_count) % m->announcement_count, i = 0;
+		struct announcement *n = &m->announcements[backward(m, at)];
 
 		n->wanted = false;
 		sent += send_group(m, n);

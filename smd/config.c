@@ -5,9 +5,12 @@
  */
 #include "smd/config.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "smd/balancer.h"
 
@@ -354,12 +357,31 @@ static bool check_type(struct conf *c, const struct conf_node *node, const struc
 	return !stray;
 }
 
+/* Now, where it can be said by its name, and not as a failing check. */
+static bool check_ca_file(struct conf *c, const struct conf_node *node, const struct check_conf *k)
+{
+	int fd = open(k->ca_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t n = -1;
+	char byte;
+
+	if (fd >= 0)
+		n = read(fd, &byte, 1);
+	if (n <= 0)
+		conf_error(c, conf_field_node(node, "ca-file"), NULL, "cannot use %s: %s", k->ca_file,
+			   n < 0 ? strerror(errno) : "the file is empty");
+	if (fd >= 0)
+		close(fd);
+	return n > 0;
+}
+
 static bool check_check(struct conf *c, const struct conf_node *node, void *obj)
 {
 	const struct check_conf *k = obj;
 	bool ok = check_type(c, node, k);
 
 	ok = check_http(c, node, k) && ok;
+	if (ok && k->ca_file)
+		ok = check_ca_file(c, node, k);
 	if (k->timeout <= k->interval)
 		return ok;
 	conf_error(c, conf_field_node(node, "timeout"), NULL, "%ums is longer than the interval, %ums", k->timeout,

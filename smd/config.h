@@ -3,7 +3,7 @@
  * smd's configuration: the YAML file as plain structs, checked for what the
  * fields mean together.  docs/configuration.md and docs/smd.md describe it.
  *
- * Pure but for reading the one file; must not know what services do.
+ * Pure but for reading the one file, and trying those that it names; must not know what services do.
  */
 #ifndef TURNOUT_SMD_CONFIG_H
 #define TURNOUT_SMD_CONFIG_H

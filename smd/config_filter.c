@@ -197,6 +197,25 @@ static bool check_precedence(struct conf *c, const struct conf_node *at, const s
 	return !name;
 }
 
+/* What goes to a server as it is leaves the agent there: a later filter never sees it. */
+static bool check_behind(struct conf *c, const struct conf_node *at, const struct smd_conf *conf, size_t n)
+{
+	const struct filter_conf *f = smd_config_filter(conf, n);
+
+	for (size_t i = 0; i < conf->services.count; i++) {
+		const struct service_conf *s = smd_config_service(conf, i);
+
+		if (s->mode == MODE_NAT || s->precedence >= f->precedence)
+			continue;
+		conf_error(c, at, "precedence",
+			   "%u comes after service '%s' (%u), whose mode %s lets no packet go on to a filter; "
+			   "a filter needs a lower number",
+			   f->precedence, s->name, s->precedence, smd_config_mode_name(s->mode));
+		return false;
+	}
+	return true;
+}
+
 bool smd_config_check_filters(struct conf *c, const struct conf_node *root, const struct smd_conf *conf)
 {
 	bool ok = true;
@@ -211,6 +230,7 @@ bool smd_config_check_filters(struct conf *c, const struct conf_node *root, cons
 				ok = false;
 			}
 		ok &= check_precedence(c, at, conf, n);
+		ok &= check_behind(c, at, conf, n);
 	}
 	return ok;
 }

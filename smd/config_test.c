@@ -254,7 +254,7 @@ START_TEST(test_http_check_SVC_2)
 
 	load(CHECK_HEAD_LINES
 	     "      {type: https, path: /health?full=1, host: www.example.com, method: GET, "
-	     "expect-status: [200, 204-299, \"301\"], expect-body: all is well, ca-file: /etc/ca.pem}\n",
+	     "expect-status: [200, 204-299, \"301\"], expect-body: all is well, ca-file: /etc/passwd}\n",
 	     &conf);
 	k = &smd_config_service(&conf, 0)->check;
 	ck_assert_int_eq(smd_config_check_type(smd_config_service(&conf, 0)), CHECK_HTTPS);
@@ -304,6 +304,20 @@ START_TEST(test_http_check_mistakes_SVC_2)
 	refused(CHECK_HEAD_LINES "      type: http\n"
 				 "      ca-file: /etc/ca.pem\n",
 		"10:16: services[0].check.ca-file: is for checks of type https only\n");
+}
+END_TEST
+
+START_TEST(test_ca_file_that_cannot_be_used_is_named_SVC_2)
+{
+	refused(CHECK_HEAD_LINES "      type: https\n"
+				 "      ca-file: /nonexistent/ca.pem\n",
+		"10:16: services[0].check.ca-file: cannot use /nonexistent/ca.pem: No such file or directory\n");
+	refused(CHECK_HEAD_LINES "      type: https\n"
+				 "      ca-file: /etc\n",
+		"10:16: services[0].check.ca-file: cannot use /etc: Is a directory\n");
+	refused(CHECK_HEAD_LINES "      type: https\n"
+				 "      ca-file: /dev/null\n",
+		"10:16: services[0].check.ca-file: cannot use /dev/null: the file is empty\n");
 }
 END_TEST
 
@@ -357,6 +371,7 @@ int main(void)
 	tcase_add_test(tc, test_check_longer_than_its_interval);
 	tcase_add_test(tc, test_http_check_SVC_2);
 	tcase_add_test(tc, test_http_check_mistakes_SVC_2);
+	tcase_add_test(tc, test_ca_file_that_cannot_be_used_is_named_SVC_2);
 	tcase_add_test(tc, test_what_needs_a_restart_SM_1);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);

@@ -71,12 +71,11 @@ static void note_held(struct manager *m, struct flow *f, uint64_t now_ms)
 	keep(m, f, now_ms);
 }
 
-/* Put the end of the flow off, remember who knows of it, and tell. */
-static void answer(struct manager *m, const struct question *q, struct flow *f)
+/* Tell what is known of the flow, and remember who knows of it. */
+static void tell(struct manager *m, const struct question *q, struct flow *f)
 {
 	const struct group *g = backend_of(m, f)->group;
 
-	note_held(m, f, q->now_ms);
 	if (f->kind == FLOW_BALANCED && precedence_of(q, g) != g->conf->precedence) {
 		/* Another service's wildcard asked: its affinity must not translate, this one's will. */
 		manager_count(m, MANAGER_OTHER_PRECEDENCE);
@@ -88,6 +87,21 @@ static void answer(struct manager *m, const struct question *q, struct flow *f)
 		tell_flow(m, q, f);
 	else
 		tell_unchanged(m, q, g->ttl_s, precedence_of(q, g));
+}
+
+/* The same, and put the end of the flow off. */
+static void answer(struct manager *m, const struct question *q, struct flow *f)
+{
+	note_held(m, f, q->now_ms);
+	tell(m, q, f);
+}
+
+/* For so long an agent may hold it, without that its end is put off. */
+static uint32_t left_s(const struct flow *f, uint64_t now_ms)
+{
+	uint64_t left = f->held_ms > now_ms ? (f->held_ms - now_ms) / 1000 : 0;
+
+	return left > EXPIRY_SLACK_S ? (uint32_t)(left - EXPIRY_SLACK_S) : 0;
 }
 
 /* ---- forgetting (SM-6) ---- */
@@ -566,7 +580,8 @@ static bool guess_reverse(struct manager *m, const struct question *q, struct ba
 /*
  * An error is about a packet of the flow's other direction, a later fragment
  * about nothing at all.  They say nothing of the flow's life, and anybody may
- * have sent them: of a flow that is not known nothing is kept, here or at the agent.
+ * have sent them: they put no flow's end off, and of one that is not known nothing
+ * is kept, here or at the agent.
  */
 static void ask_aside(struct manager *m, struct question *q, struct vip *v, struct backend *first)
 {
@@ -577,10 +592,11 @@ static void ask_aside(struct manager *m, struct question *q, struct vip *v, stru
 
 	if (f) {
 		manager_count(m, MANAGER_REPEATED);
-		answer(m, q, f);
+		q->most_ttl_s = left_s(f, q->now_ms);
+		tell(m, q, f);
 		return;
 	}
-	q->guess = true;
+	q->most_ttl_s = 0;
 	if ((v ? guess_forward(m, q, v, &guess, &b) : guess_reverse(m, q, first, &guess, &b)) &&
 	    precedence_of(q, b->group) == b->group->conf->precedence) {
 		guess.backend = (uint32_t)(b - m->services->backends);
@@ -626,6 +642,7 @@ void decide_question(struct manager *m, struct agent *a, const struct wire_msg *
 		.msg = msg,
 		.key = &msg->identifier.key,
 		.refresh = msg->h.type == WIRE_REFRESH,
+		.most_ttl_s = UINT32_MAX,
 		.now_ms = now_ms,
 	};
 	struct vip *v = services_vip(m->services, q.key);

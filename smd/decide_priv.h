@@ -18,7 +18,7 @@ struct question {
 	enum peek_sort sort;
 	uint8_t flags; /* TCP */
 	bool refresh;
-	bool guess; /* the answer is: it is not kept */
+	uint32_t most_ttl_s; /* the answer may be kept so long; 0: not at all */
 	uint64_t now_ms;
 };
 

@@ -371,6 +371,30 @@ START_TEST(test_errors_get_the_flows_answer_KEY_4)
 }
 END_TEST
 
+/* Anybody can send them: until a flow's time is up their answers are kept so long, and no longer. */
+START_TEST(test_errors_and_later_fragments_keep_no_flow_alive_SM_5_KEY_4_ACT_10)
+{
+	static const uint8_t sorts[] = {ICMP_ERROR, LATER_FRAGMENT};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct fixture *f = start();
+		struct flow_key k = client(1, VIP, 80), back = fixture_back(&k, fixture_ask(f, R1, &k, SYN));
+
+		fixture_run(f, 20000);
+		ck_assert_uint_eq(fixture_ask(f, R2, &k, sorts[i])->m.fixed.ttl, 40);
+		ck_assert_uint_eq(fixture_ask(f, R2, &back, sorts[i])->m.fixed.ttl, 40);
+		fixture_run(f, 40000);
+		ck_assert_uint_eq(fixture_ask(f, R2, &k, sorts[i])->m.fixed.ttl, 0);
+		ck_assert(fixture_ask(f, R2, &k, sorts[i])->m.nat_count == 1);
+		ck_assert_uint_eq(flows_count(manager_flows(f->manager)), 1);
+		/* 60 s at agents, 2 s more, then flow-ttl. */
+		fixture_run(f, 303000);
+		ck_assert_uint_eq(flows_count(manager_flows(f->manager)), 0);
+		fixture_free(f);
+	}
+}
+END_TEST
+
 START_TEST(test_errors_open_no_flow_KEY_4)
 {
 	struct fixture *f = start();
@@ -812,6 +836,7 @@ int main(void)
 	tcase_add_test(tc, test_same_client_port_two_vips_never_one_server_SM_12);
 	tcase_add_test(tc, test_reverse_packet_of_no_flow_is_left_unchanged_SM_12);
 	tcase_add_test(tc, test_errors_get_the_flows_answer_KEY_4);
+	tcase_add_test(tc, test_errors_and_later_fragments_keep_no_flow_alive_SM_5_KEY_4_ACT_10);
 	tcase_add_test(tc, test_errors_open_no_flow_KEY_4);
 	tcase_add_test(tc, test_later_fragments_follow_their_flow_and_open_none_ACT_10);
 	tcase_add_test(tc, test_probes_of_the_manager_are_left_alone_SM_12);

@@ -66,6 +66,43 @@ START_TEST(test_precedences_and_names_are_not_shared_PREC_5)
 }
 END_TEST
 
+START_TEST(test_filter_behind_what_leaves_the_agent_is_refused_SVC_5_FIX_2)
+{
+	static const char services[] =
+		"services:\n"
+		"  - {name: web, vip: 203.0.113.10, port: 80, precedence: 40, MODE, servers: [{name: a, address: "
+		"10.0.20.11}]}\n";
+	static const struct {
+		const char *mode, *why;
+	} modes[] = {{"mode: nat", NULL},
+		     {"mode: direct", "mode direct lets"},
+		     {"mode: tunnel, tunnel: {kind: ip}", "mode tunnel lets"}};
+
+	for (size_t i = 0; i < 3; i++) {
+		for (unsigned precedence = 39; precedence <= 41; precedence += 2) {
+			const char *at = strstr(services, "MODE");
+			char text[1024], errors[1024] = "";
+			struct smd_conf conf;
+			bool fine = precedence < 40 || !modes[i].why;
+
+			snprintf(text, sizeof(text),
+				 HEAD "%.*s%s%sfilters: [{name: x, precedence: %u, rules: [{action: deny}]}]\n",
+				 (int)(at - services), services, modes[i].mode, at + 4, precedence);
+			ck_assert_msg(smd_config_load_text("f", text, &conf, errors, sizeof(errors)) == fine, "%s%s",
+				      text, errors);
+			if (fine) {
+				smd_config_free(&conf);
+				continue;
+			}
+			ck_assert_msg(
+				strstr(errors, "f:5:33: filters[0].precedence: 41 comes after service 'web' (40)"),
+				"%s", errors);
+			ck_assert_msg(strstr(errors, modes[i].why), "%s", errors);
+		}
+	}
+}
+END_TEST
+
 static void load(const char *rules, struct smd_conf *conf)
 {
 	char text[4096], errors[1024] = "";
@@ -206,7 +243,100 @@ START_TEST(test_filters_alone_are_announced_and_refreshed_SVC_5_WILD_3)
 	while (manager_withdraw(f->manager))
 		;
 	announced(f, text, sizeof(text));
-	ck_assert_str_eq(text, "-permit0 -deny1 -deny2:25:465");
+	ck_assert_str_eq(text, "-deny2:25:465 -deny1 -permit0"); /* the last first */
+	fixture_free(f);
+}
+END_TEST
+
+#define WEB                                                                                                            \
+	"services: [{name: web, vip: 203.0.113.10, port: 80, servers: [{name: a, address: 10.0.20.11}], "              \
+	"check: {type: none}}]\n"
+
+/*
+ * If the manager dies, its rules expire together and the last first: what is left of them never permits what one before
+ * it, or a backup's, would deny.
+ */
+START_TEST(test_rules_are_refreshed_at_once_and_last_first_PREC_4_SVC_5)
+{
+	struct fixture *f = fixture_new(FILTERS(DENY1 "," PERMIT "," DENY2 ",{action: permit, protocol: tcp, port: 7},"
+						      "{action: deny, protocol: tcp}") WEB);
+	uint32_t last = 0;
+	size_t rules = 0;
+
+	fixture_run(f, 10000);
+	f->count = 0;
+	fixture_run(f, 10000);
+	for (size_t i = 0; i < f->count; i++) {
+		const struct wire_msg *m = &f->sent[i].m;
+
+		if (m->precedence.value != 10)
+			continue;
+		ck_assert_uint_eq(f->sent[i].at_ms, f->sent[0].at_ms);
+		ck_assert_msg(!rules || m->backup <= last, "rule %u after rule %u", m->backup, last);
+		last = m->backup;
+		rules++;
+	}
+	ck_assert_uint_eq(rules, 7);
+	ck_assert_uint_eq(f->count, 9);
+	ck_assert_uint_eq(f->sent[0].m.backup, 4);
+	/* The services are spread as ever, and are withdrawn before the rules. */
+	ck_assert_uint_lt(f->sent[0].at_ms, f->sent[8].at_ms);
+	f->count = 0;
+	while (manager_withdraw(f->manager))
+		;
+	ck_assert_uint_eq(f->count, 9);
+	ck_assert_uint_eq(f->sent[0].m.precedence.value, 100);
+	ck_assert_uint_eq(f->sent[1].m.precedence.value, 100);
+	ck_assert_uint_eq(f->sent[2].m.backup, 4);
+	ck_assert_uint_eq(f->sent[8].m.backup, 0);
+	for (size_t i = 0; i < f->count; i++)
+		ck_assert_uint_eq(f->sent[i].m.wildcard.ttl, 0);
+	fixture_free(f);
+}
+END_TEST
+
+/* Another manager's wildcard, heard in the group. */
+static void hear(struct fixture *f, uint64_t from, uint32_t precedence, uint32_t backup, uint32_t ttl)
+{
+	struct wire_msg m;
+
+	wire_start(&m, WIRE_WILDCARD_UPDATE);
+	m.wildcard = (struct wire_wildcard){.family = 4, .proto = 6, .dport = 443, .ttl = ttl};
+	wire_set(&m, WIRE_SEG_WILDCARD, true);
+	m.precedence = (struct wire_precedence){.lower_first = true, .value = precedence};
+	wire_set(&m, WIRE_SEG_PRECEDENCE, true);
+	m.backup = backup;
+	wire_set(&m, WIRE_SEG_BACKUP, true);
+	fixture_receive(f, from, &m);
+}
+
+START_TEST(test_another_manager_at_a_filters_precedence_is_told_once_PREC_4_PREC_9)
+{
+	struct fixture *f = fixture_new(FILTERS(DENY1 "," DENY2));
+	char why[256];
+
+	hear(f, 0x202, 11, 0, 30);                  /* elsewhere */
+	hear(f, 0x202, 10, FILTER_BACKUP_STEP, 30); /* our backup */
+	hear(f, 0x203, 10, 0, 0);                   /* it leaves */
+	ck_assert_uint_eq(f->notices, 0);
+	hear(f, 0x203, 10, 0, 30);
+	ck_assert_str_eq(f->noticed,
+			 "4 manager 0x203: announces at precedence 10, too, that of filter 'border': agents "
+			 "let one wildcard of a precedence act on a packet, and that may not be the rule's; "
+			 "give one of the two another precedence");
+	hear(f, 0x203, 10, 1, 30);
+	ck_assert_uint_eq(f->notices, 1);
+	hear(f, 0x204, 10, 3, 30);
+	ck_assert_uint_eq(f->notices, 2);
+	for (uint64_t other = 0x1000; other < 0x1100; other++) /* forged, maybe */
+		hear(f, other, 10, 0, 30);
+	ck_assert_uint_eq(f->notices, 8);
+	/* After a change it is said again, if it is still so. */
+	ck_assert_ptr_null(fixture_reload(f, FILTERS(DENY1), why));
+	f->notices = 0;
+	hear(f, 0x203, 10, 0, 30);
+	hear(f, 0x203, 10, 0, 30);
+	ck_assert_uint_eq(f->notices, 1);
 	fixture_free(f);
 }
 END_TEST
@@ -232,6 +362,11 @@ START_TEST(test_another_filter_is_told_by_difference_PREC_10)
 	ck_assert_ptr_null(fixture_reload(f, FILTERS("{action: permit, source: 198.51.100.0/24}," DENY2), why));
 	manager_tick(f->manager, f->now_ms);
 	ck_assert_str_eq(announced(f, text, sizeof(text)), "permit0 -deny2");
+	fixture_run(f, 2000);
+	f->count = 0;
+	ck_assert_ptr_null(fixture_reload(f, FILTERS("{action: deny, protocol: 47}"), why));
+	manager_tick(f->manager, f->now_ms);
+	ck_assert_str_eq(announced(f, text, sizeof(text)), "deny0 -deny1:25:465 -permit0"); /* the last first */
 	fixture_free(f);
 }
 END_TEST
@@ -269,9 +404,12 @@ int main(void)
 
 	tcase_add_test(tc, test_bad_rules_are_refused_by_line_and_field_SVC_5);
 	tcase_add_test(tc, test_precedences_and_names_are_not_shared_PREC_5);
+	tcase_add_test(tc, test_filter_behind_what_leaves_the_agent_is_refused_SVC_5_FIX_2);
 	tcase_add_test(tc, test_rule_becomes_a_wildcard_of_each_family_WILD_5);
 	tcase_add_test(tc, test_rules_that_make_no_difference_are_left_out_SVC_5);
 	tcase_add_test(tc, test_filters_alone_are_announced_and_refreshed_SVC_5_WILD_3);
+	tcase_add_test(tc, test_rules_are_refreshed_at_once_and_last_first_PREC_4_SVC_5);
+	tcase_add_test(tc, test_another_manager_at_a_filters_precedence_is_told_once_PREC_4_PREC_9);
 	tcase_add_test(tc, test_another_filter_is_told_by_difference_PREC_10);
 	tcase_add_test(tc, test_filter_of_a_backup_is_behind_all_rules_PREC_4);
 	tcase_add_test(tc, test_agent_without_ranges_is_named_ACT_9);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "smd/filter.h"
 #include "smd/manager_priv.h"
 
 #define TICK_BUSY_MS     20u
@@ -410,16 +411,51 @@ static void say_alone(struct manager *m, uint64_t now_ms)
 		       "does not announce the services any more: this one has taken over");
 }
 
+/* The filter between whose rules an agent puts this wildcard of another manager (PREC-4); NULL: there is none. */
+static const struct filter_conf *mixes(const struct manager *m, const struct wire_msg *msg)
+{
+	uint32_t backup = wire_has(msg, WIRE_SEG_BACKUP) ? msg->backup : 0;
+
+	/* A backup of ours is behind all rules, or before them. */
+	if (!msg->precedence.lower_first || !msg->wildcard.ttl || backup / FILTER_BACKUP_STEP != m->conf->backup)
+		return NULL;
+	for (size_t i = 0; i < m->conf->filters.count; i++)
+		if (smd_config_filter(m->conf, i)->precedence == msg->precedence.value)
+			return smd_config_filter(m->conf, i);
+	return NULL;
+}
+
+/* Once of each manager. */
+static void say_mixing(struct manager *m, const struct endpoint_peer *from, const struct filter_conf *f)
+{
+	char subject[HEX_LEN];
+
+	for (uint32_t i = 0; i < m->mixing_count; i++)
+		if (m->mixing[i] == from->identity)
+			return;
+	if (m->mixing_count == MANAGER_MIXING)
+		return;
+	m->mixing[m->mixing_count++] = from->identity;
+	snprintf(subject, sizeof(subject), "0x%llx", (unsigned long long)from->identity);
+	manager_notify(m, LOG_LEVEL_WARNING, "manager", subject,
+		       "announces at precedence %u, too, that of filter '%s': agents let one wildcard of a precedence "
+		       "act on a packet, and that may not be the rule's; give one of the two another precedence",
+		       f->precedence, f->name);
+}
+
 static void other_manager(struct manager *m, const struct endpoint_peer *from, const struct wire_msg *msg,
 			  uint64_t now_ms)
 {
 	struct agent *a = agents_find(m->agents, from->identity);
+	const struct filter_conf *f = msg->h.type == WIRE_WILDCARD_UPDATE ? mixes(m, msg) : NULL;
 
 	manager_count(m, MANAGER_OTHER_MANAGER);
 	if (a && !a->name[0]) /* taken for an agent because it asked who we are */
 		agents_forget(m->agents, a);
 	if (is_ours(m, msg))
 		note_partner(m, from, msg, now_ms);
+	if (f)
+		say_mixing(m, from, f);
 }
 
 void manager_undecodable(struct manager *m)

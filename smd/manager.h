@@ -7,9 +7,10 @@
  * Announced, for each VIP: a forward wildcard (anyone to VIP and port), which
  * advertises the VIP.  For each server: a reverse wildcard (server and port to
  * anyone).  Both punt every packet that has no fixed affinity.  They go to the
- * group every third of their TTL, evenly spread over that time, and to one
- * agent when it becomes known, asks, or turns out not to have them.  A new or
- * withdrawn one is sent twice, since nobody acknowledges.
+ * group every third of their TTL, evenly spread over that time (rules of
+ * filters all at once), and to one agent when it becomes known, asks, or turns
+ * out not to have them.  A new or withdrawn one is sent twice, since nobody
+ * acknowledges.
  *
  *            first result of every server's check, one good
  *   waiting --------------------------------------------------> announced

@@ -11,6 +11,7 @@
 #include "smd/memo.h"
 
 #define MANAGER_OWN_ADDRESSES 32
+#define MANAGER_MIXING        8
 
 /* What an agent may lack, and still do something for us. */
 #define MANAGER_OPTIONAL (wire_bit(WIRE_SEG_ADVERTISE))
@@ -51,6 +52,7 @@ struct manager {
 	struct agents *agents;
 	struct announcement *announcements;
 	uint32_t announcement_count;
+	uint32_t rule_count; /* of them rules of filters: they are the first */
 	uint32_t urgent;     /* announcements with urgent > 0 */
 	uint32_t needed;     /* wire_bit()s: the needs of all of them */
 	uint32_t cycle_next; /* announcement to refresh next */
@@ -62,7 +64,9 @@ struct manager {
 	uint64_t started_ms;
 	/* Until then what other managers announce of our services lasts: one that comes before us, or behind us. */
 	uint64_t better_until_ms, worse_until_ms;
-	uint64_t better; /* its identity; 0: none is there */
+	uint64_t better;                 /* its identity; 0: none is there */
+	uint64_t mixing[MANAGER_MIXING]; /* managers of which it was said that their wildcards come between our rules */
+	uint32_t mixing_count;
 	struct addr own[MANAGER_OWN_ADDRESSES];
 	size_t own_count;
 	struct log_limit log;
@@ -111,6 +115,7 @@ void announce_removed(struct manager *m, const struct backend *b);
 struct announcements {
 	struct announcement *all;
 	uint32_t count;
+	uint32_t rule_count; /* they are the first */
 };
 bool announce_prepare(const struct manager *m, const struct smd_conf *conf, const struct services *s,
 		      struct announcements *as); /* false: no memory */

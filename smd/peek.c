@@ -40,6 +40,9 @@ static size_t find6(const uint8_t *p, size_t len, uint8_t proto)
 		case IPPROTO_DSTOPTS:
 			at += (h[1] + 1u) * 8u;
 			break;
+		case IPPROTO_AH: /* what follows is in the clear, and the agent reads it, too */
+			at += (h[1] + 2u) * 4u;
+			break;
 		case IPPROTO_FRAGMENT:
 			if (h[2] || h[3] & 0xf8) /* not the first one */
 				return len;

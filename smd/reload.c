@@ -205,6 +205,7 @@ bool manager_reload(struct manager *m, const struct smd_conf *conf, char *why, s
 	carry_flows(m, new);
 	m->services = new;
 	m->conf = conf;
+	m->mixing_count = 0; /* this may have been the mending of it */
 	announce_replace(m, &as, now_ms);
 	manager_count(m, MANAGER_RELOADED);
 	say_changes(m, old);

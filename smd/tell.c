@@ -51,7 +51,9 @@ static void respond(struct manager *m, const struct question *q, struct memo *sa
 /* An agent without room keeps nothing of us for a while; its packets go on all the same. */
 static uint32_t ttl_for(const struct question *q, uint32_t ttl_s)
 {
-	return !q->guess && (q->refresh || agent_has_room(q->agent, q->now_ms)) ? ttl_s : 0;
+	if (!q->refresh && !agent_has_room(q->agent, q->now_ms))
+		return 0;
+	return ttl_s < q->most_ttl_s ? ttl_s : q->most_ttl_s;
 }
 
 void tell_unchanged(struct manager *m, const struct question *q, uint32_t ttl_s, uint32_t precedence)

@@ -222,7 +222,7 @@ static void take_over(struct manager *m, struct announcement *n, const struct an
 		n->due_ms = before->due_ms;
 		m->urgent += n->urgent > 0;
 	}
-	if (n->wanted != wanted || (before && wanted && !same_effect(n, before)))
+	if (n->wanted != wanted || (before && wanted && (!same_effect(n, before) || m->told_ttl_s != ttl_s(m))))
 		set_urgent(m, n, wanted, now_ms);
 }
 
@@ -265,6 +265,7 @@ void announce_replace(struct manager *m, struct announcements *as, uint64_t now_
 	free(new);
 	free(old);
 	free(m->announcements);
+	m->told_ttl_s = ttl_s(m);
 	m->announcements = as->all;
 	m->announcement_count = as->count;
 	m->rule_count = as->rule_count;

@@ -55,6 +55,7 @@ struct manager {
 	uint32_t rule_count; /* of them rules of filters: they are the first */
 	uint32_t urgent;     /* announcements with urgent > 0 */
 	uint32_t needed;     /* wire_bit()s: the needs of all of them */
+	uint32_t told_ttl_s; /* of the wildcards; with another one all are sent anew, since agents count by the old one */
 	uint32_t cycle_next; /* announcement to refresh next */
 	uint64_t cycle_ms;   /* when the cycle began */
 	uint32_t withdraw_next;

@@ -223,6 +223,30 @@ START_TEST(test_health_and_will_are_kept_SVC_2)
 }
 END_TEST
 
+/* Agents count by the TTL they were told: with a longer cycle the old ones would expire before their turn. */
+START_TEST(test_another_wildcard_ttl_is_told_at_once_SM_1)
+{
+	struct fixture *f = start(HEAD "services:\n" FILES WEB(S1 S2) "wildcard-ttl: 3s\n");
+	unsigned all;
+
+	fixture_run(f, 1000);
+	f->count = 0;
+	fixture_run(f, 1000);
+	all = wildcards(f, true); /* once each */
+	ck_assert_uint_gt(all, 0);
+	f->count = 0;
+	reload(f, HEAD "services:\n" FILES WEB(S1 S2) "wildcard-ttl: 1h\n");
+	fixture_run(f, 1000);
+	ck_assert_uint_ge(wildcards(f, true), all);
+	ck_assert_uint_eq(wildcards(f, false), 0);
+	f->count = 0;
+	reload(f, HEAD "services:\n" FILES WEB(S1 S2) "wildcard-ttl: 1h\n");
+	fixture_run(f, 1000);
+	ck_assert_uint_eq(wildcards(f, true), 0);
+	fixture_free(f);
+}
+END_TEST
+
 START_TEST(test_new_server_is_used_after_its_first_check_SVC_2)
 {
 	struct fixture *f = start(HEAD "services:\n" WEB(S1));
@@ -466,6 +490,7 @@ int main(void)
 	tcase_add_test(tc, test_removed_server_drains_SM_6_SVC_2);
 	tcase_add_test(tc, test_removed_servers_wildcard_goes_with_its_last_flow_SM_1);
 	tcase_add_test(tc, test_health_and_will_are_kept_SVC_2);
+	tcase_add_test(tc, test_another_wildcard_ttl_is_told_at_once_SM_1);
 	tcase_add_test(tc, test_new_server_is_used_after_its_first_check_SVC_2);
 	tcase_add_test(tc, test_all_servers_replaced_stays_announced_SM_1);
 	tcase_add_test(tc, test_renamed_service_keeps_its_flows_SM_2);

@@ -43,6 +43,10 @@ def limited(lab):
         apply(before)
 
 
+def questions(lab):
+    return lab.counters("sm1", "smd")["messages", "matches"]
+
+
 def served(lab):
     return lab.curl("client1", f"http://{VIP}/", check=False).startswith("web")
 
@@ -51,6 +55,7 @@ def test_flood_of_one_service_leaves_connections_to_another_FA_5(healthy):
     """Thousands of new flows a second to the echo service: each web request is answered meanwhile, none of it at its limit."""
     with limited(healthy):
         assert until(lambda: served(healthy), 10)
+        before = questions(healthy)
         flood = healthy.popen("client2", sys.executable, "-c", FLOOD, VIP, str(ECHO_PORT), stdout=-1, text=True)
         try:
             answers = 0
@@ -60,9 +65,11 @@ def test_flood_of_one_service_leaves_connections_to_another_FA_5(healthy):
         finally:
             sent = int(flood.communicate(timeout=10)[0])
         assert answers >= 3
+        # Both agents together: three seconds and the burst of each; twice, since its start and its end take time too.
+        asked = questions(healthy) - before
         dropped = sum(healthy.drops(router, "fad")["punt-limit"] for router in ("r1", "r2"))
-        # Both agents together: three seconds and the burst of each, and as much again for those asked a second time.
-        assert sent - dropped <= 2 * 2 * (3 + 1) * RATE and sent > 4000, (sent, dropped)
+        assert sent > 4000 and dropped > sent / 4, (sent, dropped)
+        assert asked <= 2 * 2 * (3 + 1) * RATE, (sent, dropped, asked)
         for router in ("r1", "r2"):
             for row in healthy.rows(router, "fad", "wildcards"):
                 if row["dport"] != ECHO_PORT:

@@ -21,8 +21,9 @@ sys.path.insert(0, str(ROOT / "lab"))
 import turnoutlab  # noqa: E402
 
 BUILD = ROOT / os.environ.get("TURNOUT_BUILD", "build/release") / "bin"
-# A second run of the tests on one machine sets another one.
-LAB_NAME = os.environ.get("TURNOUT_LAB_NAME", "turnout-test")
+# A second run of the tests on one machine sets another one; workers of one run (pytest -n) have one each.
+LAB_NAME = "-".join(filter(None, (os.environ.get("TURNOUT_LAB_NAME", "turnout-test"),
+                                  os.environ.get("PYTEST_XDIST_WORKER"))))
 LOG_LINES = 15
 
 
@@ -94,6 +95,10 @@ class Lab(turnoutlab.Lab):
                 lines = pathlib.Path(entry["log"]).read_text(errors="replace").splitlines()[-LOG_LINES:]
                 parts.append(f"--- {name}, {'alive' if entry['alive'] else 'DEAD'}\n" + "\n".join(lines))
         return "\n".join(parts)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: measures time, and so runs while no other test does")
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -182,6 +182,7 @@ def measure(lab, tmp_path):
     return [name for name, good in smooth.items() if not good], found
 
 
+@pytest.mark.alone
 def test_transfers_never_stall_nor_reorder_while_affinities_are_refreshed_FIX_9(paced, tmp_path):
     """Eight readers, none of which waits for 50 ms or gets anything out of order, for half a minute; seen once is enough."""
     seen = []

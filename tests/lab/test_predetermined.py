@@ -24,7 +24,7 @@ ROUTERS = ("r1", "r2")
 PORTS = (9010, 9011, 9015, 9019)
 # Answers with its name and the client's address, at all ports given.
 SERVER = """
-import http.server, socket, sys, threading
+import http.server, socket, socketserver, sys, threading
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = f"{sys.argv[1]} {self.client_address[0]} {self.server.server_port}".encode()
@@ -35,7 +35,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 class Server4(http.server.ThreadingHTTPServer):
-    pass
+    def server_bind(self):  # not http.server's, which asks for its own name where no name server answers
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]
 class Server6(Server4):
     address_family = socket.AF_INET6
 for address in sys.argv[2].split(","):

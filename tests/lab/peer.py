@@ -84,15 +84,16 @@ class Peer:
     """
 
     def __init__(self, netns, address, ident, key=b"", key_id=1, port=PORT, group=None, group_port=GROUP_PORT,
-                 incarnation=None, challenging=False):
+                 incarnation=None, challenging=False, scheme=2):
         self.address, self.ident, self.port = address, ident, port
-        self.key, self.key_id = key, key_id
+        self.key, self.key_id, self.scheme = key, key_id, scheme
         self.group, self.group_port = group, group_port
         self.incarnation = incarnation or time.time_ns()
         self.challenging = challenging
         self.sequences = {}
         self.sessions = {}
         self.inbox = []
+        self.said, self.heard = set(), set()  # types of messages sent, and of those received, of which nothing was refused
         self.challenges_answered = 0
         self.replays = 0
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -137,7 +138,8 @@ class Peer:
         if sequence is None:
             sequence = self.sequences[destination] = self.sequences.get(destination, 0) + 1
         message = Message(kind, self.ident, self.incarnation, destination, sequence, list(segments))
-        return encode(message, self.key, self.key_id)
+        self.said.add(kind)
+        return encode(message, self.key, self.key_id, self.scheme)
 
     def send(self, to, kind, segments, destination=0):
         """Send to (address, port); the bytes, so that a test can replay them."""
@@ -188,8 +190,11 @@ class Peer:
     def _take(self, data, sender):
         message = decode(data, {self.key_id: self.key} if self.key else None)
         message.sender = sender[:2]
+        if self.key and message.segment(SEG_SECURITY)[0] != self.scheme and message.type != PACKET:
+            raise ProtocolError("scheme", "not the key's")
         if message.source == self.ident or message.destination not in (0, self.ident):
             return
+        self.heard.add(message.type)
         if message.type == CHALLENGE:
             self._answer(message)
         elif self.challenging and not self._judge(message):

@@ -42,6 +42,19 @@ def test_completion_knows_the_verbs(installed):
     assert {"agents", "services", "servers", "wildcards", "affinities", "counters"} <= set(done.stdout.split()), done
 
 
+def test_dissector_is_where_wireshark_looks_MSG_12(installed, tmp_path):
+    """The directory is that of Wireshark itself, below another prefix; the script there is a good one."""
+    folders = subprocess.run(["tshark", "-G", "folders"], text=True, capture_output=True, check=True).stdout
+    plugins = next(line.split("\t")[-1] for line in folders.splitlines() if line.startswith("Global Lua Plugins"))
+    script = installed / "opt/turnout" / pathlib.Path(plugins).relative_to("/usr") / "turnout.lua"
+    empty = tmp_path / "empty.pcap"
+    empty.write_bytes(bytes.fromhex("d4c3b2a1020004000000000000000000ffff000001000000"))
+    filtered = ["-r", empty, "-Y", "turnout.type == 1"]
+    assert subprocess.run(["tshark", *filtered], capture_output=True).returncode != 0, "known without the script"
+    done = subprocess.run(["tshark", "-X", f"lua_script:{script}", *filtered], text=True, capture_output=True)
+    assert done.returncode == 0 and "Lua" not in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize("page", ["README.md", "LICENSE", "CHANGELOG.md", "operations.md", "configuration.md",
                                   "protocol.md", "ctl.md"])
 def test_documentation(installed, page):

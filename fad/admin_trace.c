@@ -355,7 +355,8 @@ static void outcome_row(struct admin *a, const struct admin_view *v, uint32_t *s
 		say(a, r, "hold", "its manager gets a copy; the packet waits for the answer");
 		return;
 	case TRACE_DROPPED:
-		say(a, r, "drop", "an affinity says so");
+		say(a, r, "drop",
+		    t->engine.decider->reject ? "an affinity says so, and its sender is told" : "an affinity says so");
 		return;
 	case TRACE_FORWARDED:
 		say(a, r, routable(t) ? "forward" : "drop",

@@ -66,6 +66,7 @@ bool affinity_init(struct affinity *a, const struct wire_msg *m, struct manager 
 	a->expires_ms = now_ms + (uint64_t)ttl_s * 1000;
 	a->flags = flags;
 	a->forward = *forward;
+	a->reject = wire_has(m, WIRE_SEG_REJECT) ? m->reject : 0;
 	a->edit.family = family;
 	for (int i = 0; i < m->nat_count; i++)
 		fold_nat(&a->edit, &m->nat[i]);
@@ -231,7 +232,10 @@ void affinity_describe(const struct affinity *a, char *buf, size_t size)
 		buf[0] = '\0';
 	if (affinity_drops(a)) {
 		text_item(&t);
-		text_add(&t, "drop");
+		text_add(&t, "%s",
+			 a->reject == WIRE_REJECT_PROHIBITED    ? "reject as prohibited"
+			 : a->reject == WIRE_REJECT_UNREACHABLE ? "reject as unreachable"
+								: "drop");
 	} else if (a->flags & WIRE_FLAG_DISPATCH) {
 		text_item(&t);
 		text_add(&t, "dispatch to %s", addr_print(&a->forward, name));

@@ -60,6 +60,7 @@ struct affinity {
 	bool data_seen; /* fixed: a packet with data passed (ACT-6) */
 	uint8_t interest_count;
 	uint8_t sm_data_len;
+	uint8_t reject; /* enum wire_reject_kind: the sender of what it drops is told; else 0 */
 	struct addr forward;
 	struct plan_edit edit; /* NAT segments, folded in order */
 	uint64_t packets, bytes;

@@ -48,6 +48,9 @@ struct classifier_shape {
 	uint8_t src_mask[16], dst_mask[16];
 };
 
+/* Fixed keys beside those of flows: without ports, for later fragments (fad/tailtab.h). */
+#define CLASSIFIER_TAILS 4096
+
 /* A masked key under a shape; also (shape 0xffff) a fixed key. */
 struct classifier_key {
 	uint8_t family, proto;

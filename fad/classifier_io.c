@@ -114,7 +114,7 @@ static int load(struct classifier *c, const struct classifier_limits *limits)
 	c->skel = classifier_bpf__open();
 	if (!c->skel)
 		return -errno;
-	r = bpf_map__set_max_entries(c->skel->maps.fixed, limits->fixed ? limits->fixed : 1);
+	r = bpf_map__set_max_entries(c->skel->maps.fixed, limits->fixed + CLASSIFIER_TAILS);
 	/* Each wildcard may have a second key, for fragments. */
 	if (r == 0)
 		r = bpf_map__set_max_entries(c->skel->maps.wildcards, limits->wildcards ? 2 * limits->wildcards : 1);

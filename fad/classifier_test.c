@@ -977,7 +977,7 @@ START_TEST(full_tables_say_so)
 	struct fixture f = begin(false);
 	bool all = true;
 
-	for (uint32_t i = 0; i < 200; i++) {
+	for (uint32_t i = 0; i < 200 + CLASSIFIER_TAILS; i++) {
 		struct flow_key k = {.family = 4, .proto = 6, .sport = (uint16_t)i};
 
 		all = classifier_fixed_add(f.c, &k) && all;

@@ -37,8 +37,17 @@ static bool watch_flow(void *ctx, const struct flow_key *key, bool add)
 	return e->out->flow(e->ctx, key, add);
 }
 
+/* One that is a flow's own key is there, and stays. */
+static bool watch_tail(void *ctx, const struct flow_key *key, bool add)
+{
+	struct engine *e = ctx;
+
+	return !fixtab_flow(e->fixed, key) && e->out->flow(e->ctx, key, add);
+}
+
 static const struct wildtab_watch wild_watch = {.shape = watch_shape, .key = watch_key};
 static const struct fixtab_watch fixed_watch = {.flow = watch_flow};
+static const struct fixtab_watch tail_watch = {.flow = watch_tail};
 
 struct engine *engine_new(const struct engine_conf *conf, const struct engine_out *out, void *ctx)
 {
@@ -57,7 +66,8 @@ struct engine *engine_new(const struct engine_conf *conf, const struct engine_ou
 	e->hold = hold_new(&conf->hold, conf->hash_key);
 	e->first = firsttab_new(ENGINE_FIRST_DATA_FLOWS, conf->hash_key);
 	e->fragments = fragtab_new(&engine_fragment_limits, conf->hash_key);
-	if (!e->wild || !e->fixed || !e->hold || !e->first || !e->fragments) {
+	e->tails = tailtab_new(CLASSIFIER_TAILS, conf->hash_key, &tail_watch, e);
+	if (!e->wild || !e->fixed || !e->hold || !e->first || !e->fragments || !e->tails) {
 		engine_free(e);
 		return NULL;
 	}
@@ -74,6 +84,7 @@ void engine_free(struct engine *e)
 	while (e->wild && wildtab_first(e->wild))
 		engine_wildcard_drop(e, wildtab_first(e->wild));
 	wildtab_free(e->wild);
+	tailtab_free(e->tails); /* looks into the next one */
 	fixtab_free(e->fixed);
 	hold_free(e->hold);
 	firsttab_free(e->first);

@@ -31,16 +31,23 @@
 	X(WRAPPED, "packets", "wrapped", "of these, wrapped into a tunnel")                                            \
 	X(UNMATCHED, "packets", "unmatched", "no affinity matched after all: routed unchanged")                        \
 	X(PUNTS, "packets", "punted", "sent to a manager for a decision")                                              \
+	X(PUNTS_SHARE, "packets", "punted-share", "of these, beyond limits.punt-rate, from a source that asks little") \
 	X(EXCESS_ROUTED, "packets", "excess-routed",                                                                   \
 	  "beyond limits.punt-rate, and routed unchanged (punt-excess: route)")                                        \
 	X(HELD, "packets", "held", "kept until a manager answers")                                                     \
 	X(RELEASED, "packets", "released", "taken out of the hold")                                                    \
 	X(COPIES, "packets", "copied", "copies sent to a manager")                                                     \
-	X(ERRORS, "packets", "errors-made", "ICMP errors to senders of packets that are too big")                      \
+	X(ERRORS, "packets", "errors-made", "ICMP errors to senders of packets that are too big, or rejected")         \
+	X(RESETS, "packets", "resets-made", "TCP resets to senders of packets that are rejected")                      \
+	X(FRAGMENTS_MADE, "packets", "fragments-made",                                                                 \
+	  "pieces of IPv4 packets that were larger than the way to their next hop carries")                            \
 	X(RETURNED, "packets", "returned", "packets that came back from a manager")                                    \
 	X(FRAGMENTS, "packets", "fragments", "later fragments taken for their datagram's flow")                        \
 	X(FRAGMENTS_WAITED, "packets", "fragments-waited", "later fragments that came before the first, and waited")   \
 	X(DROP_AFFINITY, "drops", "affinity", "an affinity says drop")                                                 \
+	X(DROP_REJECTED, "drops", "rejected", "an affinity says reject; its sender was told")                          \
+	X(DROP_REJECTED_UNTOLD, "drops", "rejected-untold",                                                            \
+	  "the same, but its sender must not or could not be told, or often enough")                                   \
 	X(DROP_MALFORMED, "drops", "malformed", "not a well-formed IP packet")                                         \
 	X(DROP_HOLD_FULL, "drops", "hold-full", "no room to hold another packet of the flow, or another flow")         \
 	X(DROP_HOLD_ORPHANED, "drops", "hold-orphaned", "held for a manager whose affinity went before it answered")   \
@@ -64,6 +71,7 @@
 	X(REFRESHES, "messages", "refreshes", "refresh requests sent")                                                 \
 	X(TIMEOUTS, "messages", "timeouts", "packets a manager was asked about, and did not answer in time")           \
 	X(DENIES, "messages", "denies", "updates denied")                                                              \
+	X(DENIES_LIMITED, "messages", "denies-limited", "of these, not said: one manager is told of 50 a second")      \
 	X(WILDCARD_UPDATES, "messages", "wildcard-updates", "accepted")                                                \
 	X(FIXED_UPDATES, "messages", "fixed-updates", "accepted")                                                      \
 	X(UNEXPECTED, "message-drops", "unexpected", "a message type that an agent does not take")                     \
@@ -83,6 +91,8 @@
 	X(FIXED_HITS, "affinities", "hits", "packets that found a fixed affinity")                                     \
 	X(FIXED_MISSES, "affinities", "misses", "packets that found none")                                             \
 	X(RANKS_IGNORED, "affinities", "ranks-ignored", "flows with more precedences than a plan has steps")           \
+	X(FIRST_FORGOTTEN, "affinities", "first-forgotten",                                                            \
+	  "flows whose first data may be reported again: more are remembered than there is room for")                  \
 	X(FIXED_NO_ROOM, "affinities", "no-room", "updates denied because the table is full")                          \
 	X(FORWARD_NO_ROOM, "forwards", "no-room", "packets not counted by forward address: there are too many")
 

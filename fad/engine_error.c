@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * ICMP errors on their way through the engine: those about a flow go that
- * flow's way (KEY-4), and what is larger than its way out is answered by one (FA-7).
+ * flow's way (KEY-4), and what is larger than its way out is answered by one (FA-7).  So is what is rejected, or by a
+ * TCP reset (FIX-3).
  *
  * Must not know how an error is written or edited.
  */
+#include <netinet/in.h>
 #include <string.h>
 
 #include "fad/engine_priv.h"
@@ -18,7 +20,9 @@
 #define SMALL_IPV6 1280 /* there may be none that does not (RFC 8200) */
 
 #define ERRORS_PER_SECOND    1000
-#define ERRORS_PER_RECIPIENT 10 /* a second */
+#define ERRORS_PER_RECIPIENT 10   /* a second */
+#define RESETS_PER_SECOND    1000 /* small, and of one address there may be many clients */
+#define RESETS_PER_RECIPIENT 100
 
 /* ---- about a flow ---- */
 
@@ -64,7 +68,7 @@ void engine_follow(const struct engine *e, struct packet *p)
 		packet_follow(p);
 }
 
-/* ---- too big ---- */
+/* ---- what fits ---- */
 
 /* Of a super-packet the segments count. */
 static uint32_t size_on_wire(const struct packet *p)
@@ -102,49 +106,87 @@ static uint32_t room(struct engine *e, const struct flow_plan *plan, const struc
 	return route.mtu - overhead;
 }
 
-/* Never about an error, nor about a later fragment. */
-static bool may_be_told(const struct packet *p)
-{
-	return !p->embedded && (!p->fragment || p->first_fragment);
-}
+/* ---- telling ---- */
 
 /* At most so many a second, in all and towards one address.  Two addresses may share a place. */
-static bool error_allowed(struct engine *e, const struct addr *to)
+static bool allowed(const struct engine *e, struct error_limit *l, const struct addr *to, uint32_t most, uint8_t each)
 {
-	struct error_limit *l = &e->errors;
 	uint8_t *place = &l->places[hash_bytes(e->conf.hash_key, to, sizeof(*to)) % ENGINE_ERROR_PLACES];
 
 	if (e->ticked_ms - l->window_ms >= 1000) {
 		memset(l, 0, sizeof(*l));
 		l->window_ms = e->ticked_ms;
 	}
-	if (l->sent >= ERRORS_PER_SECOND || *place >= ERRORS_PER_RECIPIENT)
+	if (l->sent >= most || *place >= each)
 		return false;
 	l->sent++;
 	(*place)++;
 	return true;
 }
 
-/* Tell the sender about his packet as he knows it, not as it would have gone out. */
-static bool tell_too_big(struct engine *e, const struct packet *p, uint32_t mtu)
+static struct addr sender_of(const struct packet *p)
 {
 	bool v4 = p->data[0] >> 4 == 4;
-	struct addr sender = addr_make(v4 ? 4 : 6, p->data + (v4 ? 12 : 8));
-	struct packet error = {.ifindex = p->ifindex};
+
+	return addr_make(v4 ? 4 : 6, p->data + (v4 ? 12 : 8));
+}
+
+/* What was made about p goes to its sender. */
+static bool answer(struct engine *e, const struct packet *p, uint8_t *bytes, size_t len)
+{
+	struct packet a = {.ifindex = p->ifindex};
+
+	return len && packet_parse(&a, bytes, len) == PACKET_OK && e->out->forward(e->ctx, &a, NULL);
+}
+
+/* Tell the sender about his packet as he knows it, not as it would have gone out.  mtu: it is too big; 0: it is
+ * unreachable, and prohibited says why. */
+static bool tell(struct engine *e, const struct packet *p, uint32_t mtu, bool prohibited)
+{
+	struct addr sender = sender_of(p);
 	uint8_t bytes[PACKET_ERROR_MAX];
 	struct engine_route route;
 	size_t len;
 
 	/* The limit comes first: beyond it nothing is worth its cost. */
-	if (!error_allowed(e, &sender) || !e->out->route(e->ctx, &sender, &route) ||
-	    route.source.family != sender.family)
+	if (!packet_answerable(p) || !allowed(e, &e->errors, &sender, ERRORS_PER_SECOND, ERRORS_PER_RECIPIENT) ||
+	    !e->out->route || !e->out->route(e->ctx, &sender, &route) || route.source.family != sender.family)
 		return false;
 	len = segment_write(p, 0, e->scratch, sizeof(e->scratch));
 	if (!len)
 		return false;
-	len = packet_error_too_big(e->scratch, len, mtu, &route.source, bytes);
-	return len && packet_parse(&error, bytes, len) == PACKET_OK && e->out->forward(e->ctx, &error, NULL);
+	len = mtu ? packet_error_too_big(e->scratch, len, mtu, &route.source, bytes)
+		  : packet_error_unreachable(e->scratch, len, prohibited, &route.source, bytes);
+	if (!answer(e, p, bytes, len))
+		return false;
+	engine_count(e, ENGINE_ERRORS);
+	return true;
 }
+
+static bool reset(struct engine *e, const struct packet *p)
+{
+	struct addr sender = sender_of(p);
+	uint8_t bytes[PACKET_RESET_MAX];
+	size_t len;
+
+	if (!packet_resettable(p) || !allowed(e, &e->resets, &sender, RESETS_PER_SECOND, RESETS_PER_RECIPIENT))
+		return false;
+	len = packet_reset(p, bytes);
+	if (!answer(e, p, bytes, len))
+		return false;
+	engine_count(e, ENGINE_RESETS);
+	return true;
+}
+
+bool engine_reject(struct engine *e, enum wire_reject_kind kind, const struct packet *p)
+{
+	/* Of TCP it is a reset or nothing; a packet that follows a flow is an error, whatever the flow is. */
+	if (p->key.proto == IPPROTO_TCP && !p->follows)
+		return reset(e, p);
+	return tell(e, p, 0, kind == WIRE_REJECT_PROHIBITED);
+}
+
+/* ---- too big ---- */
 
 bool engine_fits(struct engine *e, const struct flow_plan *plan, const struct packet *p)
 {
@@ -158,11 +200,17 @@ bool engine_fits(struct engine *e, const struct flow_plan *plan, const struct pa
 	mtu = room(e, plan, p, size);
 	if (!mtu || size <= mtu)
 		return true;
-	if (may_be_told(p) && tell_too_big(e, p, mtu)) {
-		engine_count(e, ENGINE_ERRORS);
-		engine_lose(e, ENGINE_DROP_TOO_BIG, p);
-	} else {
-		engine_lose(e, ENGINE_DROP_TOO_BIG_UNTOLD, p);
-	}
+	engine_lose(e, tell(e, p, mtu, false) ? ENGINE_DROP_TOO_BIG : ENGINE_DROP_TOO_BIG_UNTOLD, p);
 	return false;
+}
+
+uint32_t engine_cut_to(struct engine *e, const struct flow_plan *plan, const struct packet *p)
+{
+	uint32_t size, mtu;
+
+	if (addr_is_zero(&plan->next_hop) || plan->tunnel || !may_be_cut(p))
+		return 0;
+	size = size_on_wire(p);
+	mtu = size > SMALL_IPV4 ? room(e, plan, p, size) : 0;
+	return mtu && mtu < size ? mtu : 0;
 }

@@ -379,6 +379,54 @@ START_TEST(test_too_big_is_told_FA_7)
 }
 END_TEST
 
+/* To a next hop the kernel cuts nothing: the agent does, of what may be cut. */
+START_TEST(test_packet_to_a_next_hop_is_cut_FA_7_FIX_2)
+{
+	struct flow_key k = bed_client(40000);
+	struct engine_conf conf = bed_conf();
+	struct wire_msg m = bed_fixed(&k, 60);
+	struct packet p = {.ifindex = 7};
+	struct bed *b;
+	size_t len;
+
+	conf.accept_uncovered = true;
+	b = bed_new_with(&conf);
+	bed_dispatch(&m, "10.1.0.11");
+	bed_nat(&m, WIRE_NAT_SPORT, NULL, 9);
+	bed_message(b, 1, &m);
+	b->routes[0].mtu = 1300;
+	data(b, &k, false, 1260); /* just fits */
+	ck_assert_uint_eq(b->forwarded_count, 1);
+	data(b, &k, false, 2600);
+	ck_assert_uint_eq(b->forwarded_count, 4);
+	for (size_t i = 1; i < 4; i++) {
+		const struct packet *f = &b->forwarded[i].p;
+
+		ck_assert(b->forwarded[i].dispatched);
+		ck_assert_mem_eq(b->forwarded[i].next_hop.b, bed_addr("10.1.0.11").b, 16);
+		ck_assert_int_eq(packet_verify(f), PACKET_OK);
+		ck_assert_uint_eq(f->fragment_offset, (i - 1) * 1280);
+		ck_assert_uint_eq(f->len, i < 3 ? 1300 : 20 + 2620 - 2 * 1280);
+		ck_assert_uint_eq(f->more_fragments, i < 3);
+	}
+	ck_assert_uint_eq(b->forwarded[1].p.key.sport, 9); /* edited before */
+	ck_counter(b, FRAGMENTS_MADE, 3);
+	ck_counter(b, FORWARDED, 4);
+	/* Not one with DF; of a super-packet each segment by itself. */
+	data(b, &k, true, 1261);
+	told_too_big(b, &k, 1300, "192.0.2.1");
+	bed_clear(b);
+	len = bed_write(b->packet, &k, ACK, 2900);
+	p.offload = (struct packet_offload){.gso_size = 1450, .gso_type = PACKET_GSO_TCP4};
+	ck_assert_int_eq(packet_parse(&p, b->packet, len), PACKET_OK);
+	engine_packet(b->e, &p, b->now_ms);
+	ck_assert_uint_eq(b->forwarded_count, 4);
+	ck_assert_uint_eq(b->forwarded[2].p.fragment_offset, 0);
+	ck_counter(b, FRAGMENTS_MADE, 7);
+	bed_free(b);
+}
+END_TEST
+
 /* A super-packet is as large as its segments. */
 START_TEST(test_super_packet_fits_by_its_segments_FA_7)
 {
@@ -549,6 +597,7 @@ static void add(TCase *t)
 	tcase_add_test(t, test_error_shares_its_flows_fate_KEY_4_ACT_5);
 	tcase_add_test(t, test_error_about_an_adjusted_flow_KEY_4_ACT_2);
 	tcase_add_test(t, test_too_big_is_told_FA_7);
+	tcase_add_test(t, test_packet_to_a_next_hop_is_cut_FA_7_FIX_2);
 	tcase_add_test(t, test_super_packet_fits_by_its_segments_FA_7);
 	tcase_add_test(t, test_too_big_is_not_always_the_agents_FA_7);
 	tcase_add_test(t, test_errors_made_are_limited_FA_7);

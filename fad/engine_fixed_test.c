@@ -435,6 +435,27 @@ START_TEST(test_FIX_8_packet_in_an_uncovered_update_of_ttl_zero_is_denied)
 }
 END_TEST
 
+/* What is dispatched does not pass the kernel's own look at it. */
+START_TEST(test_FA_7_enclosed_packet_with_a_wrong_header_checksum_is_dropped_by_name)
+{
+	struct bed *b = serving();
+	struct flow_key k = bed_client(1);
+	struct wire_msg answer;
+	uint8_t bad[128];
+
+	bed_packet(b, &k, SYN, 0);
+	answer = bed_answer(&b->sent[0], 60);
+	memcpy(bad, answer.packet.data, answer.packet.len);
+	bad[8]--; /* hop limit */
+	answer.packet.data = bad;
+	bed_message(b, 1, &answer);
+	ck_counter(b, DROP_MALFORMED, 1);
+	ck_assert_uint_eq(b->forwarded_count, 0);
+	ck_assert_ptr_nonnull(stored(b)); /* the affinity itself is fine */
+	bed_free(b);
+}
+END_TEST
+
 static void add(TCase *t)
 {
 	tcase_add_test(t, test_FIX_1_holds_what_was_said);
@@ -456,6 +477,7 @@ static void add(TCase *t)
 	tcase_add_test(t, test_full_table_denies_and_says_so);
 	tcase_add_test(t, test_MSG_10_data_of_both_sides_comes_back_untouched);
 	tcase_add_test(t, test_FIX_8_packet_in_an_uncovered_update_of_ttl_zero_is_denied);
+	tcase_add_test(t, test_FA_7_enclosed_packet_with_a_wrong_header_checksum_is_dropped_by_name);
 }
 
 int main(void)

@@ -80,6 +80,9 @@ bool engine_fragment(struct engine *e, struct packet *p, struct held_packet **fo
 		/* Without ports all have the same key anyway, if they show the protocol. */
 		if (has_ports(p->key.proto) || p->key.family == 6)
 			*followers = fragtab_first(e->fragments, p, now_ms);
+		/* Its wildcard may go before its fixed affinity does. */
+		if (has_ports(p->key.proto) && fixtab_flow(e->fixed, &p->key))
+			tailtab_note(e->tails, &p->key, now_ms);
 		return false;
 	}
 	if (fragtab_fill(e->fragments, p, now_ms)) {
@@ -91,5 +94,6 @@ bool engine_fragment(struct engine *e, struct packet *p, struct held_packet **fo
 
 void engine_fragment_timeouts(struct engine *e, uint64_t now_ms)
 {
+	tailtab_expire(e->tails, now_ms);
 	lose_all(e, ENGINE_DROP_FRAGMENT_ORPHANED, fragtab_expire(e->fragments, now_ms));
 }

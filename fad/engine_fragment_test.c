@@ -468,6 +468,38 @@ START_TEST(test_ACT_10_FIX_2_dispatched_to_one_next_hop)
 }
 END_TEST
 
+/* Its wildcard went before its fixed affinity: the kernel is told of later ones, too, that no wildcard's key covers. */
+START_TEST(test_ACT_10_FIX_6_later_fragments_of_a_flow_without_a_wildcard)
+{
+	struct engine_conf conf = bed_conf();
+	struct bed *b;
+
+	conf.accept_uncovered = true;
+	b = bed_new_with(&conf);
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct cut c = v6 ? udp6(1000) : udp4(1000), other = v6 ? udp6(1001) : udp4(1001);
+
+		bed_clear(b);
+		decide(b, &c);
+		ck_assert_int_eq(b->flows, 1 + v6);
+		give(b, &other, 0); /* nothing is decided about that one */
+		ck_assert_int_eq(b->flows, 1 + v6);
+		bed_clear(b);
+		for (size_t i = 0; i < 3; i++)
+			give(b, &c, i);
+		check_joined(b, 0, &c, server_of(&c), 8053);
+		ck_assert_int_eq(b->flows, 2 + v6);
+		give(b, &c, 0);
+		ck_assert_int_eq(b->flows, 2 + v6);
+		bed_wait(b, 29900);
+		ck_assert_int_eq(b->flows, 2 + v6);
+		bed_wait(b, 200);
+		ck_assert_int_eq(b->flows, 1 + v6);
+	}
+	bed_free(b);
+}
+END_TEST
+
 START_TEST(test_ACT_10_FIX_3_dropped_with_the_first)
 {
 	struct bed *b = bed_new();
@@ -665,6 +697,7 @@ static void add(TCase *t)
 	tcase_add_test(t, test_ACT_10_WILD_6_what_makes_a_fragment_wait);
 	tcase_add_test(t, test_ACT_10_KEY_2_other_protocols);
 	tcase_add_test(t, test_ACT_10_FIX_2_dispatched_to_one_next_hop);
+	tcase_add_test(t, test_ACT_10_FIX_6_later_fragments_of_a_flow_without_a_wildcard);
 	tcase_add_test(t, test_ACT_10_FIX_3_dropped_with_the_first);
 	tcase_add_test(t, test_ACT_5_ACT_10_later_fragments_are_reported_for_their_flow);
 	tcase_add_test(t, test_ACT_10_FIX_8_a_later_fragment_is_punted_and_returned);

@@ -418,6 +418,104 @@ START_TEST(test_ACT_7_copies_of_a_super_packet_are_packets)
 }
 END_TEST
 
+/* Three packets in one, of which the first asks; all are copied twice. */
+static struct bed *super_punted(struct flow_key *k)
+{
+	struct bed *b = bed_new();
+	struct wire_msg m = bed_wildcard("203.0.113.10", 80), before = m;
+	struct packet p = {.ifindex = 7, .offload = {.gso_size = 100, .gso_type = PACKET_GSO_TCP4}};
+
+	/* A better precedence looks on; so does somebody beside who decides. */
+	bed_precedence(&before, 10);
+	bed_interest(&before, 0, 0, I_ALL, 0);
+	bed_message(b, 2, &before);
+	bed_precedence(&m, 20);
+	bed_interest(&m, 0, 0, I_DATA, 0);
+	m.interest[0].addr = bed_addr("10.9.0.200");
+	m.interest[0].port = 9000;
+	bed_interest(&m, I_ALL, I_ALL, 0, 0);
+	bed_message(b, 1, &m);
+	*k = bed_client(1);
+	ck_assert_int_eq(packet_parse(&p, b->packet, bed_write(b->packet, k, ACK, 250)), PACKET_OK);
+	engine_packet(b->e, &p, b->now_ms);
+	ck_assert_uint_eq(b->sent_count, 7);
+	ck_counter(b, COPIES, 6);
+	ck_counter(b, PUNTS, 1);
+	ck_counter(b, HELD, 2);
+	return b;
+}
+
+START_TEST(test_MSG_11_rest_of_a_super_packet_is_not_copied_again)
+{
+	struct flow_key k;
+	struct bed *b = super_punted(&k);
+	struct wire_msg answer = bed_answer(bed_last_sent(b), 60);
+
+	bed_precedence(&answer, 20);
+	bed_interest(&answer, I_DATA, 0, 0, 0); /* this one has seen none of it */
+	bed_message(b, 1, &answer);
+	ck_assert_uint_eq(b->forwarded_count, 3);
+	for (size_t i = 0; i < 3; i++)
+		bed_went_to(&b->forwarded[i], "10.0.20.11", 8080);
+	ck_counter(b, COPIES, 6);
+	ck_counter(b, PUNTS, 1);
+	ck_counter(b, MATCHES, 3); /* notices of the two that waited */
+	bed_free(b);
+}
+END_TEST
+
+/* Nothing is kept: each is asked about, and no more than that. */
+START_TEST(test_MSG_11_rest_of_a_super_packet_is_asked_about_one_by_one)
+{
+	struct flow_key k;
+	struct bed *b = super_punted(&k);
+
+	for (unsigned i = 1; i <= 3; i++) {
+		struct wire_msg answer = bed_answer(bed_last_sent(b), 0);
+
+		ck_counter(b, PUNTS, i);
+		ck_assert_int_eq(bed_last_sent(b)->m.h.type, WIRE_MATCH_WILDCARD);
+		bed_precedence(&answer, 20);
+		bed_message(b, 1, &answer);
+		ck_assert_uint_eq(b->forwarded_count, i);
+		bed_went_to(bed_last_forwarded(b), "10.0.20.11", 8080);
+	}
+	ck_counter(b, PUNTS, 3);
+	ck_counter(b, COPIES, 6);
+	/* Nobody answers: the same. */
+	bed_free(b);
+	b = super_punted(&k);
+	bed_wait(b, 300);
+	ck_counter(b, PUNTS, 2);
+	bed_wait(b, 3000);
+	ck_counter(b, COPIES, 6);
+	bed_free(b);
+}
+END_TEST
+
+/* Another wildcard of that precedence has seen nothing of it, whoever asked. */
+START_TEST(test_MSG_11_rest_of_a_super_packet_is_new_to_another_wildcard)
+{
+	struct flow_key k;
+	struct bed *b = super_punted(&k);
+	struct wire_msg gone = bed_wildcard("203.0.113.10", 80), other = gone, answer = bed_answer(bed_last_sent(b), 0);
+
+	bed_precedence(&answer, 20);
+	bed_precedence(&gone, 20);
+	bed_precedence(&other, 20);
+	gone.wildcard.ttl = 0;
+	bed_message(b, 1, &gone);
+	other.wildcard.proto = 0;
+	other.wildcard.dport = 0;
+	bed_interest(&other, 0, 0, I_ALL, 0);
+	bed_message(b, 1, &other);
+	bed_message(b, 1, &answer);
+	ck_assert_uint_eq(b->forwarded_count, 3);
+	ck_counter(b, COPIES, 8);
+	bed_free(b);
+}
+END_TEST
+
 static void add(TCase *t)
 {
 	tcase_add_test(t, test_ACT_5_ACT_6_notice_of_chosen_flags_and_the_packet_goes_on);
@@ -439,6 +537,9 @@ static void add(TCase *t)
 	tcase_add_test(t, test_ACT_7_no_room_to_hold_sends_it_to_the_manager);
 	tcase_add_test(t, test_ACT_7_PREC_2_another_managers_update_does_not_free_what_is_held);
 	tcase_add_test(t, test_ACT_7_copies_of_a_super_packet_are_packets);
+	tcase_add_test(t, test_MSG_11_rest_of_a_super_packet_is_not_copied_again);
+	tcase_add_test(t, test_MSG_11_rest_of_a_super_packet_is_asked_about_one_by_one);
+	tcase_add_test(t, test_MSG_11_rest_of_a_super_packet_is_new_to_another_wildcard);
 }
 
 int main(void)

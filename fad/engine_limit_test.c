@@ -114,8 +114,77 @@ START_TEST(test_FA_5_without_a_rate_there_is_no_limit)
 }
 END_TEST
 
+/* n new flows from other hosts, each in a network of its own. */
+static void from_many(struct bed *b, unsigned first, unsigned n)
+{
+	for (unsigned i = first; i < first + n; i++) {
+		struct flow_key k = bed_client(999);
+
+		k.src[1] = (uint8_t)(i >> 8);
+		k.src[2] = (uint8_t)i;
+		bed_packet(b, &k, SYN, 0);
+	}
+}
+
+START_TEST(test_FA_5_a_source_that_asks_little_gets_through_beside_one_that_floods)
+{
+	struct bed *b = begin(false);
+	struct flow_key quiet = bed_client(1);
+	uint64_t asked;
+
+	quiet.src[2] ^= 1;
+	flood(b, 80, 1000, 1000);
+	asked = engine_counters(b->e)[ENGINE_PUNTS];
+	ck_counter(b, PUNTS_SHARE, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		quiet.sport++;
+		bed_packet(b, &quiet, SYN, 0);
+	}
+	ck_counter(b, PUNTS, asked + 3);
+	ck_counter(b, PUNTS_SHARE, 3);
+	/* Its neighbour in the same network is the same source, and what they take the flood pays for. */
+	b->now_ms += 30;
+	flood(b, 80, 3000, 100);
+	ck_counter(b, PUNTS, asked + 3);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FA_5_sources_without_number_stay_within_the_rate)
+{
+	struct bed *b = begin(false);
+	uint64_t asked;
+
+	from_many(b, 0, 2000); /* nothing tells them from clients: then it is the wildcard's own rate that holds */
+	asked = engine_counters(b->e)[ENGINE_PUNTS];
+	ck_assert_uint_ge(asked, RATE / 10 + RATE / 20);
+	ck_assert_uint_le(asked, RATE / 10 + RATE / 20 + 2);
+	ck_counter(b, DROP_PUNT_LIMIT, 2000 - asked);
+	flood(b, 81, 30000, 5);
+	ck_counter(b, PUNTS, asked + 5);
+	bed_free(b);
+}
+END_TEST
+
+START_TEST(test_FA_5_FA_9_one_question_a_flow_however_often_it_asks)
+{
+	struct bed *b = begin(false);
+	struct flow_key k = bed_client(7);
+
+	for (unsigned i = 0; i < 50; i++)
+		bed_packet(b, &k, SYN, 0);
+	ck_counter(b, PUNTS, 1);
+	ck_assert_uint_eq(hold_flows(engine_hold(b->e)), 1);
+	ck_assert_uint_eq(engine_counters(b->e)[ENGINE_HELD] + engine_counters(b->e)[ENGINE_DROP_HOLD_FULL], 49);
+	bed_free(b);
+}
+END_TEST
+
 static void add(TCase *t)
 {
+	tcase_add_test(t, test_FA_5_a_source_that_asks_little_gets_through_beside_one_that_floods);
+	tcase_add_test(t, test_FA_5_sources_without_number_stay_within_the_rate);
+	tcase_add_test(t, test_FA_5_FA_9_one_question_a_flow_however_often_it_asks);
 	tcase_add_test(t, test_FA_5_a_flood_to_one_service_leaves_the_others_their_share);
 	tcase_add_test(t, test_FA_5_the_rate_is_what_was_configured);
 	tcase_add_test(t, test_FA_5_a_refresh_or_a_change_of_the_wildcard_gives_no_new_share);

@@ -15,8 +15,8 @@
 #define DENIES_PER_SECOND 50
 
 /* Action segments and extensions this agent acts upon. */
-static const uint8_t supported[] = {WIRE_SEG_NAT,      WIRE_SEG_ADVERTISE, WIRE_SEG_SEQ_ADJUST,
-				    WIRE_SEG_INTEREST, WIRE_SEG_RANGES,    WIRE_SEG_TUNNEL};
+static const uint8_t supported[] = {WIRE_SEG_NAT,    WIRE_SEG_ADVERTISE, WIRE_SEG_SEQ_ADJUST, WIRE_SEG_INTEREST,
+				    WIRE_SEG_RANGES, WIRE_SEG_TUNNEL,    WIRE_SEG_REJECT};
 
 void engine_supported(struct wire_list *list)
 {
@@ -126,8 +126,10 @@ static void deny(struct engine *e, struct manager *manager, const struct wire_ms
 	if (w)
 		w->denies++;
 	lose_enclosed(e, update);
-	if (!deny_allowed(&manager->denies, now_ms))
+	if (!deny_allowed(&manager->denies, now_ms)) {
+		engine_count(e, ENGINE_DENIES_LIMITED);
 		return;
+	}
 	engine_tell(e, &(struct engine_news){ENGINE_NEWS_DENIED, manager, NULL, deny_text(code)});
 	log_info("denied a %s of %s: %s", wire_type_name(update->h.type), manager_name(manager, name), deny_text(code));
 	send_deny(e, &manager->peer, update, code, types);
@@ -145,6 +147,8 @@ void engine_undecodable(struct engine *e, const struct endpoint_peer *from, cons
 		known->denied++;
 	if (deny_allowed(known ? &known->denies : &e->undecodable, e->ticked_ms))
 		send_deny(e, from, m, WIRE_ERROR_UNSUPPORTED, unknown);
+	else
+		engine_count(e, ENGINE_DENIES_LIMITED);
 }
 
 /* The listed types that the agent cannot do (ACT-8); of a required one that is unknown nothing comes here (MSG-3). */
@@ -241,9 +245,9 @@ static bool same_interest(const struct wire_interest *x, const struct wire_inter
 /* Would replacing x by y change what happens to any packet? */
 static bool same_effect(const struct affinity *x, const struct affinity *y)
 {
-	if (x->flags != y->flags || x->backup != y->backup || !addr_equal(&x->forward, &y->forward) ||
-	    memcmp(&x->edit, &y->edit, sizeof(x->edit)) != 0 || x->interest_count != y->interest_count ||
-	    !affinity_same_wires(x, y))
+	if (x->flags != y->flags || x->reject != y->reject || x->backup != y->backup ||
+	    !addr_equal(&x->forward, &y->forward) || memcmp(&x->edit, &y->edit, sizeof(x->edit)) != 0 ||
+	    x->interest_count != y->interest_count || !affinity_same_wires(x, y))
 		return false;
 	for (int i = 0; i < x->interest_count; i++)
 		if (!same_interest(&x->interest[i], &y->interest[i]))
@@ -409,7 +413,7 @@ static bool enclosed(struct engine *e, const struct wire_msg *m, struct packet *
 {
 	memset(p, 0, sizeof(*p));
 	memcpy(e->returned, m->packet.data, m->packet.len);
-	if (packet_parse(p, e->returned, m->packet.len) != PACKET_OK) {
+	if (packet_parse(p, e->returned, m->packet.len) != PACKET_OK || packet_verify(p) != PACKET_OK) {
 		engine_count(e, ENGINE_DROP_MALFORMED);
 		engine_show(e, ENGINE_DROP_MALFORMED, m->packet.data, m->packet.len, 0);
 		return false;

@@ -229,16 +229,19 @@ static void send_copies(struct engine *e, const struct plan_step *s, const struc
 		}
 }
 
-/* mark: as in struct held_packet; AFFINITY_RANK_BEFORE_ALL, or the rank whose hold bit keeps the packet (ACT-7). */
-static bool hold_packet(struct engine *e, struct held_flow *f, const struct packet *p, affinity_rank mark)
+/*
+ * mark, told: as in struct held_packet.  AFFINITY_RANK_BEFORE_ALL, or the rank whose hold bit keeps the packet (ACT-7),
+ * or that punted the first of what it belongs to: then told says who that was, see struct passage.
+ */
+static void hold_packet(struct engine *e, struct held_flow *f, const struct packet *p, affinity_rank mark,
+			uint64_t told)
 {
-	bool ok = f && hold_push(e->hold, f, p, mark);
-
-	if (ok)
+	if (f && hold_push(e->hold, f, p, mark)) {
+		f->last->told = told;
 		engine_count(e, ENGINE_HELD);
-	else
+	} else {
 		engine_lose(e, ENGINE_DROP_HOLD_FULL, p);
-	return ok;
+	}
 }
 
 static struct held_flow *hold_get(struct engine *e, const struct flow_key *k, uint64_t now_ms)
@@ -260,7 +263,7 @@ static void asks(struct held_flow *f, const struct plan_step *s, bool punted)
 }
 
 /* Keep all but the first packet of a punted super-packet, in order (MSG-11). */
-static void hold_rest(struct engine *e, struct held_flow *f, const struct packet *p, affinity_rank mark)
+static void hold_rest(struct engine *e, struct held_flow *f, const struct packet *p, affinity_rank mark, uint64_t told)
 {
 	size_t n = segment_count(p);
 	struct wire_blob blob;
@@ -274,23 +277,46 @@ static void hold_rest(struct engine *e, struct held_flow *f, const struct packet
 		memset(&part.offload, 0, sizeof(part.offload));
 		part.ifindex = p->ifindex;
 		part.guarded = p->guarded;
-		hold_packet(e, f, &part, mark);
+		hold_packet(e, f, &part, mark, told);
 	}
 }
 
-/* Each wildcard, and so each service, has a rate of its own: a flood of new flows to one leaves the others theirs
- * (FA-5). */
-static bool may_ask(const struct engine *e, struct wildcard *w, uint64_t now_ms)
+/* A wildcard for what given servers send: the far end is where it goes. */
+static bool names_source(const struct wildcard *w)
 {
-	uint64_t now_ns = now_ms * 1000000;
+	size_t n = w->match.family == 6 ? SHARE_IPV6 : SHARE_IPV4;
+
+	for (size_t i = 0; i < n; i++)
+		if (w->match.src_mask[i] != 0xff)
+			return false;
+	return true;
+}
+
+/*
+ * Each wildcard, and so each service, has a rate of its own: a flood of new flows to one leaves the others theirs.
+ * Under one, a source that asks little comes first: what it is ahead of the rate by delays those that ask much (FA-5).
+ */
+static bool may_ask(struct engine *e, struct wildcard *w, const struct flow_key *k, uint64_t now_ms)
+{
+	uint64_t now_ns = now_ms * 1000000, each_ns, ahead_ns;
+	bool little;
 
 	if (!e->conf.punt_rate)
 		return true;
+	each_ns = 1000000000 / e->conf.punt_rate;
 	if (w->punt_ns < now_ns)
 		w->punt_ns = now_ns;
-	if (w->punt_ns - now_ns > ENGINE_PUNT_BURST_NS)
+	ahead_ns = w->punt_ns - now_ns;
+	if (ahead_ns > ENGINE_PUNT_BURST_NS + ENGINE_PUNT_SPARE_NS)
 		return false;
-	w->punt_ns += 1000000000 / e->conf.punt_rate;
+	little = share_take(&e->shares, share_place(e->conf.hash_key, k, names_source(w), w->lineage),
+			    each_ns * ENGINE_PUNT_SHARES, now_ns);
+	if (ahead_ns > ENGINE_PUNT_BURST_NS) {
+		if (!little)
+			return false;
+		engine_count(e, ENGINE_PUNTS_SHARE);
+	}
+	w->punt_ns += each_ns;
 	return true;
 }
 
@@ -313,13 +339,13 @@ static void exceed(struct engine *e, struct wildcard *w, const struct packet *p)
 static void punt(struct engine *e, const struct plan_step *s, const struct wire_interest *c, const struct verdict *v,
 		 const struct packet *p, uint64_t now_ms)
 {
-	/* What the manager has seen already, and held, it is not told of again. */
-	affinity_rank mark = v->hold ? s->a->rank : AFFINITY_RANK_BEFORE_ALL;
+	/* What the manager has seen already, and held, it is not told of again; nor is whoever got copies of it all. */
+	uint64_t told = v->hold ? 0 : s->wildcard ? s->wildcard->lineage : ENGINE_TOLD_FIXED;
 	bool first = !hold_find(e->hold, &p->key);
 	struct held_flow *f;
 	struct wire_blob blob;
 
-	if (s->wildcard && !may_ask(e, s->wildcard, now_ms)) {
+	if (s->wildcard && !may_ask(e, s->wildcard, &p->key, now_ms)) {
 		exceed(e, s->wildcard, p);
 		return;
 	}
@@ -339,7 +365,7 @@ static void punt(struct engine *e, const struct plan_step *s, const struct wire_
 	if (s->wildcard)
 		s->wildcard->flows++;
 	asks(f, s, true);
-	hold_rest(e, f, p, mark);
+	hold_rest(e, f, p, s->a->rank, told);
 }
 
 /*
@@ -409,6 +435,21 @@ static bool still_held(struct engine *e, const struct plan_step *s, const struct
 	return false;
 }
 
+/* The rest of what it punted, copies and notices of which are sent: it takes, or holds, the next one (MSG-11). */
+static bool report_rest(struct engine *e, const struct plan_step *s, const struct packet *p, uint16_t bits,
+			uint64_t now_ms)
+{
+	for (int i = 0; i < s->a->interest_count; i++) {
+		struct verdict v = engine_judge(&s->a->interest[i], bits);
+
+		if (!v.take)
+			continue;
+		punt(e, s, &s->a->interest[i], &v, p, now_ms);
+		return true;
+	}
+	return still_held(e, s, p, bits, false, now_ms);
+}
+
 /* Half the TTL is gone and the flow lives: ask for more before it runs out (FIX-9). */
 static void refresh(struct engine *e, const struct plan_step *s, const struct packet *p, uint64_t now_ms)
 {
@@ -469,15 +510,26 @@ bool engine_forward(struct engine *e, const struct packet *p, const struct addr 
 	return true;
 }
 
+/* The end of a plan that drops: without a word, or not (FIX-3). */
+static void drop(struct engine *e, const struct plan_step *last, const struct packet *p)
+{
+	enum engine_counter why = ENGINE_DROP_AFFINITY;
+
+	if (last->wildcard)
+		last->wildcard->drops++;
+	if (last->a->reject)
+		why = engine_reject(e, last->a->reject, p) ? ENGINE_DROP_REJECTED : ENGINE_DROP_REJECTED_UNTOLD;
+	engine_lose(e, why, p);
+}
+
 static void send_on(struct engine *e, const struct flow_plan *plan, struct packet *p)
 {
 	const struct addr *next_hop = addr_is_zero(&plan->next_hop) ? NULL : &plan->next_hop;
 	struct plan_target target = engine_target(p);
+	uint32_t cut_to;
 
 	if (plan->drop) {
-		if (plan->steps[plan->count - 1].wildcard)
-			plan->steps[plan->count - 1].wildcard->drops++;
-		engine_lose(e, ENGINE_DROP_AFFINITY, p);
+		drop(e, &plan->steps[plan->count - 1], p);
 		return;
 	}
 	/* One whose way ends here: the kernel's error must show it as its sender knows it (FA-7).  One to the router
@@ -488,8 +540,9 @@ static void send_on(struct engine *e, const struct flow_plan *plan, struct packe
 	}
 	if (!engine_fits(e, plan, p))
 		return;
-	if (__builtin_expect(plan->far, 0)) {
-		engine_send_far(e, plan, p);
+	cut_to = engine_cut_to(e, plan, p);
+	if (__builtin_expect(plan->far || cut_to, 0)) {
+		engine_send_far(e, plan, p, cut_to);
 		return;
 	}
 	if (p->follows)
@@ -518,11 +571,18 @@ static uint16_t bits_for(struct engine *e, const struct plan_step *s, const stru
 		return all;
 	if (engine_data_seen(e, s, k))
 		return all & (uint16_t)~WIRE_INTEREST_FIRST_DATA;
-	if (s->wildcard)
-		firsttab_note(e->first, k, s->wildcard->lineage);
-	else
+	if (!s->wildcard)
 		s->a->data_seen = true;
+	else if (!firsttab_note(e->first, k, s->wildcard->lineage))
+		engine_count(e, ENGINE_FIRST_FORGOTTEN);
 	return all;
+}
+
+/* Has this very wildcard reported what the packet belongs to? */
+static bool is_rest(const struct passage *way, const struct plan_step *s)
+{
+	return way->kind == PASSAGE_REST && s->a->rank == way->resume && s->wildcard &&
+	       s->wildcard->lineage == way->told;
 }
 
 /* Let every step after the resume point see the packet.  True: it is gone. */
@@ -545,7 +605,11 @@ static bool report_all(struct engine *e, const struct flow_plan *plan, const str
 		if (waited && s->a->rank == way->resume) {
 			if (still_held(e, s, p, all, way->kind == PASSAGE_OVERDUE, now_ms))
 				return true;
-		} else if (affinity_rank_after(s->a->rank, way->resume)) {
+		} else if (is_rest(way, s)) {
+			if (report_rest(e, s, p, bits, now_ms))
+				return true;
+		} else if (affinity_rank_after(s->a->rank, way->resume) ||
+			   (way->kind == PASSAGE_REST && s->a->rank == way->resume)) {
 			if (report(e, s, p, bits, now_ms))
 				return true;
 		}
@@ -620,7 +684,7 @@ static void arrive(struct engine *e, struct packet *p, const struct passage *way
 	struct held_flow *f = hold_find(e->hold, &p->key);
 
 	if (f)
-		hold_packet(e, f, p, way->resume);
+		hold_packet(e, f, p, way->resume, way->told);
 	else
 		engine_pass(e, p, way, now_ms);
 }
@@ -664,7 +728,10 @@ static void rerun_one(struct engine *e, struct held_packet *held, bool overdue, 
 {
 	struct passage way = {.kind = PASSAGE_FRESH, .resume = held->mark, .held = true, .asked = held->asked};
 
-	if (held->mark != AFFINITY_RANK_BEFORE_ALL)
+	way.told = held->told;
+	if (held->told)
+		way.kind = PASSAGE_REST;
+	else if (held->mark != AFFINITY_RANK_BEFORE_ALL)
 		way.kind = overdue ? PASSAGE_OVERDUE : PASSAGE_WAITED;
 	engine_count(e, ENGINE_RELEASED);
 	arrive(e, &held->p, &way, now_ms);

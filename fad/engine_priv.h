@@ -9,6 +9,8 @@
 
 #include "fad/engine.h"
 #include "fad/firsttab.h"
+#include "fad/share.h"
+#include "fad/tailtab.h"
 
 #define ENGINE_MAX_MANAGERS      1024
 #define ENGINE_MAX_FORWARD_STATS 65536
@@ -16,10 +18,12 @@
 #define ENGINE_PUNT_TIMEOUT_MS   250
 #define ENGINE_PUNT_TRIES        3
 #define ENGINE_PUNT_BURST_NS     100000000 /* of questions ahead of the rate */
+#define ENGINE_PUNT_SPARE_NS     50000000  /* more of them, for sources that ask little */
+#define ENGINE_PUNT_SHARES       64        /* of the rate one is a source's own */
 #define ENGINE_COOKIE_LIFE_MS    10000
 #define ENGINE_ERROR_PLACES      4096
 
-/* ICMP errors made in this second, in all and by a hash of whom they go to. */
+/* ICMP errors, or resets, made in this second, in all and by a hash of whom they go to. */
 struct error_limit {
 	uint64_t window_ms;
 	uint32_t sent;
@@ -36,6 +40,7 @@ struct engine {
 	struct hold *hold;
 	struct firsttab *first;
 	struct fragtab *fragments;
+	struct tailtab *tails;
 	struct manager *managers;
 	struct advert *adverts;
 	uint64_t adverts_version;
@@ -45,7 +50,8 @@ struct engine {
 	uint64_t next_sweep_ms;
 	uint64_t ticked_ms;            /* when time was last told */
 	struct deny_limit undecodable; /* denies to managers not known yet */
-	struct error_limit errors;
+	struct error_limit errors, resets;
+	struct share_table shares;
 	uint64_t counters[ENGINE_COUNTER_COUNT];
 	struct engine_marks marks;
 	uint8_t scratch[65536];  /* one segment on its way into a message */
@@ -85,6 +91,7 @@ enum passage_kind {
 	PASSAGE_RETURNED, /* a manager */
 	PASSAGE_WAITED,   /* the hold, where the hold bit of rank `resume` kept it (ACT-7) */
 	PASSAGE_OVERDUE,  /* likewise, and nobody answered in time */
+	PASSAGE_REST,     /* the hold, of a super-packet that rank `resume` punted by its first segment (MSG-11) */
 };
 
 /*
@@ -96,9 +103,12 @@ struct passage {
 	enum passage_kind kind;
 	struct affinity *answer;
 	affinity_rank resume;
-	bool held;           /* it waited for a manager's word (FA-9) */
+	uint64_t told; /* PASSAGE_REST: the lineage of the wildcard that has reported it; else ENGINE_TOLD_FIXED */
+	bool held;     /* it waited for a manager's word (FA-9) */
 	affinity_rank asked; /* of the one who was asked, of a held packet */
 };
+
+#define ENGINE_TOLD_FIXED UINT64_MAX
 
 /* What one interest criterion says about a packet with these bits (ACT-6, ACT-7). */
 struct verdict {
@@ -162,8 +172,8 @@ static inline struct plan_target engine_target(const struct packet *p)
 	};
 }
 
-/* engine_send.c: edit and let go a packet whose plan is `far`. */
-void engine_send_far(struct engine *e, const struct flow_plan *plan, struct packet *p);
+/* engine_send.c: edit and let go a packet whose plan is `far`, or that is cut into pieces of that many bytes. */
+void engine_send_far(struct engine *e, const struct flow_plan *plan, struct packet *p, uint32_t cut_to);
 /* The adjusts of a plan that count, best rank first. */
 uint32_t engine_adjusts(const struct flow_plan *plan, struct plan_adjust out[PLAN_MAX_ADJUSTS]);
 
@@ -186,6 +196,11 @@ bool engine_knows(const struct engine *e, const struct flow_key *k);
 void engine_follow(const struct engine *e, struct packet *p);
 /* Does the way out of this plan carry it?  If not it is gone, and its sender told where that is possible (FA-7). */
 bool engine_fits(struct engine *e, const struct flow_plan *plan, const struct packet *p);
+/* The kernel cuts no packet on its way to a next hop: to what size must it be cut here?  0: it fits, or must not be. */
+uint32_t engine_cut_to(struct engine *e, const struct flow_plan *plan, const struct packet *p);
+
+/* Tell its sender that it is dropped (FIX-3, SVC-5).  False: it must not or could not be told, or often enough. */
+bool engine_reject(struct engine *e, enum wire_reject_kind kind, const struct packet *p);
 
 /* engine.c */
 struct manager *engine_manager(struct engine *e, const struct endpoint_peer *from, const struct wire_msg *m,

@@ -9,6 +9,7 @@
  */
 #include <netinet/in.h>
 
+#include "fad/cut.h"
 #include "fad/engine_priv.h"
 #include "fad/engine_wrap.h"
 #include "fad/packet_error.h"
@@ -25,6 +26,7 @@ struct leg {
 	struct plan_adjust adjusts[PLAN_MAX_ADJUSTS];
 	uint32_t adjust_count;
 	struct addr source; /* of the tunnel */
+	uint32_t cut_to;    /* IPv4 without DF: into pieces of at most so many bytes; 0: it fits */
 };
 
 uint32_t engine_adjusts(const struct flow_plan *plan, struct plan_adjust out[PLAN_MAX_ADJUSTS])
@@ -97,6 +99,22 @@ static bool wrap(struct engine *e, const struct leg *leg, const struct flow_key 
 	return len > 0;
 }
 
+/* A piece that its next hop's link does not carry, in fragments (FA-7). */
+static void send_cut(struct engine *e, const struct leg *leg, const struct packet *p, const struct addr *next_hop)
+{
+	size_t n = cut_count(p->data, p->len, leg->cut_to);
+
+	for (size_t i = 0; i < n; i++) {
+		size_t len = cut_write(p->data, p->len, leg->cut_to, i, e->scratch, sizeof(e->scratch));
+		struct packet part = {.ifindex = p->ifindex};
+
+		if (len && packet_parse(&part, e->scratch, len) == PACKET_OK && engine_forward(e, &part, next_hop))
+			engine_count(e, ENGINE_FRAGMENTS_MADE);
+	}
+	if (!n)
+		engine_lose(e, ENGINE_DROP_TOO_BIG_UNTOLD, p);
+}
+
 /* All that p stands for, one by one; p itself stays as it is. */
 static void send_pieces(struct engine *e, const struct leg *leg, const struct packet *p)
 {
@@ -120,7 +138,9 @@ static void send_pieces(struct engine *e, const struct leg *leg, const struct pa
 			engine_lose(e, ENGINE_DROP_TUNNEL, p);
 			continue;
 		}
-		if (engine_forward(e, &part, next_hop) && t)
+		if (leg->cut_to && part.len > leg->cut_to)
+			send_cut(e, leg, &part, next_hop);
+		else if (engine_forward(e, &part, next_hop) && t)
 			engine_count(e, ENGINE_WRAPPED);
 	}
 }
@@ -133,15 +153,15 @@ static bool is_cut(const struct leg *leg, const struct packet *p)
 	       plan_adjust_cuts(leg->adjusts, leg->adjust_count, plan_read32(seq), p->len - p->payload);
 }
 
-void engine_send_far(struct engine *e, const struct flow_plan *plan, struct packet *p)
+void engine_send_far(struct engine *e, const struct flow_plan *plan, struct packet *p, uint32_t cut_to)
 {
-	struct leg leg = {.plan = plan};
+	struct leg leg = {.plan = plan, .cut_to = cut_to};
 
 	leg.adjust_count = engine_adjusts(plan, leg.adjusts);
 	follow(plan, p);
 	if (plan->tunnel && !tunnel_source(e, plan->tunnel, &leg.source)) {
 		engine_lose(e, ENGINE_DROP_TUNNEL, p);
-	} else if (plan->tunnel || is_cut(&leg, p)) {
+	} else if (plan->tunnel || cut_to || is_cut(&leg, p)) {
 		send_pieces(e, &leg, p);
 	} else {
 		edit(&leg, p);

@@ -204,7 +204,7 @@ START_TEST(test_ACT_8_MSG_3_all_that_the_hello_lists_may_be_asked_for)
 	struct wire_msg m = bed_service();
 
 	engine_supported(&m.list);
-	ck_assert_uint_eq(m.list.count, 6);
+	ck_assert_uint_eq(m.list.count, 7); /* reject is for what is dropped */
 	wire_set(&m, WIRE_SEG_ACTION_LIST, true);
 	bed_dispatch(&m, "10.1.0.11");
 	m.tunnel = (struct wire_tunnel){.kind = WIRE_TUNNEL_IP, .remote = bed_addr("10.1.0.11")};
@@ -246,6 +246,7 @@ START_TEST(test_MSG_3_MSG_14_undecodable_is_denied_at_a_limited_rate)
 	engine_undecodable(b->e, &from, &m, &unknown);
 	ck_assert_uint_eq(b->sent_count, 51);
 	ck_counter(b, DENIES, 1002);
+	ck_counter(b, DENIES_LIMITED, 951);
 	bed_free(b);
 }
 END_TEST
@@ -277,6 +278,7 @@ START_TEST(test_MSG_14_denies_are_limited_for_each_manager)
 	for (int i = 0; i < 200; i++)
 		bed_message(b, 1, &m);
 	ck_assert_uint_eq(b->sent_count, 50);
+	ck_counter(b, DENIES_LIMITED, 150);
 	bed_message(b, 2, &m); /* does not suffer from the first */
 	ck_assert_uint_eq(b->sent_count, 51);
 	bed_wait(b, 1000);

@@ -67,21 +67,25 @@ bool firsttab_seen(const struct firsttab *t, const struct flow_key *k, uint64_t 
 	return f != NULL;
 }
 
-void firsttab_note(struct firsttab *t, const struct flow_key *k, uint64_t who)
+bool firsttab_note(struct firsttab *t, const struct flow_key *k, uint64_t who)
 {
 	struct first *f = t->all;
+	bool full = f && HASH_COUNT(t->all) >= t->limit;
 
 	if (firsttab_seen(t, k, who))
-		return;
-	if (f && HASH_COUNT(t->all) >= t->limit)
+		return true;
+	if (full)
 		HASH_DELETE(hh, t->all, f);
 	else
 		f = malloc(sizeof(*f));
 	if (!f)
-		return;
+		return false;
 	memset(f, 0, sizeof(*f));
 	f->id = (struct first_id){*k, who};
 	HASH_ADD_BYHASHVALUE(hh, t->all, id, sizeof(f->id), id_hash(t, &f->id), f);
-	if (!f->hh.tbl)
+	if (!f->hh.tbl) {
 		free(f);
+		return false;
+	}
+	return !full;
 }

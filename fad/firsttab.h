@@ -22,7 +22,7 @@ void firsttab_free(struct firsttab *t);
 
 /* who: any number that stands for the affinity. */
 bool firsttab_seen(const struct firsttab *t, const struct flow_key *k, uint64_t who);
-/* Note it.  Without memory it is not noted. */
-void firsttab_note(struct firsttab *t, const struct flow_key *k, uint64_t who);
+/* Note it.  False: the oldest was forgotten for it, or there is no memory and it is not noted. */
+bool firsttab_note(struct firsttab *t, const struct flow_key *k, uint64_t who);
 
 #endif

@@ -37,7 +37,8 @@ START_TEST(test_ACT_6_the_oldest_is_forgotten_at_the_limit)
 
 	for (uint16_t port = 1; port <= 5; port++) {
 		k = key(port);
-		firsttab_note(t, &k, 7);
+		ck_assert_int_eq(firsttab_note(t, &k, 7), port <= 3);
+		ck_assert(firsttab_note(t, &k, 7)); /* it is there */
 	}
 	for (uint16_t port = 1; port <= 5; port++) {
 		k = key(port);

@@ -99,7 +99,7 @@ struct held_packet *held_packet_new(const struct packet *p, uint64_t mark)
 		return NULL;
 	held->next = NULL;
 	held->mark = mark;
-	held->asked = 0;
+	held->told = held->asked = 0;
 	held->p = *p;
 	held->p.data = held->bytes;
 	memcpy(held->bytes, p->data, p->len);

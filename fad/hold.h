@@ -21,6 +21,7 @@ struct hold_limits {
 struct held_packet {
 	struct held_packet *next;
 	uint64_t mark;   /* the caller's, as given to hold_push() */
+	uint64_t told;   /* the caller's, 0 at first */
 	uint64_t asked;  /* its flow's asked_rank when it was released */
 	struct packet p; /* p.data points to bytes */
 	uint8_t bytes[];

@@ -163,6 +163,9 @@ static void take(struct port *port, const struct tpacket2_hdr *h)
 					  : packet_parse(&p, ethernet + ETH_HLEN, h->tp_snaplen - ETH_HLEN);
 	if (fault == PACKET_OK && !read_offload(&head.vnet, &p))
 		fault = PACKET_HEADER;
+	/* What is redirected or wrapped does not pass the kernel's own look at it. */
+	if (fault == PACKET_OK)
+		fault = packet_verify(&p);
 	if (fault == PACKET_OK)
 		port->handler->receive(port->ctx, &p);
 	else

@@ -533,7 +533,11 @@ START_TEST(test_FA_7_malformed_is_reported)
 	inject(f, NULL, ip, len);
 	ip[0] = 0x45;
 	inject(f, NULL, ip, 15);
-	work(f, 3);
+	ip[11] ^= 1;
+	inject(f, NULL, ip, len); /* its header checksum is wrong */
+	ip[11] ^= 1;
+	work(f, 4);
+	ck_assert_uint_eq(f->faults[PACKET_CHECKSUM], 1);
 	ck_assert_uint_eq(f->faults[FAULT_VERSION], 1);
 	ck_assert_uint_eq(f->faults[PACKET_HEADER], 1);
 	ck_assert_uint_eq(f->faults[PACKET_SHORT], 1);
@@ -541,7 +545,7 @@ START_TEST(test_FA_7_malformed_is_reported)
 	foreign[sizeof(struct virtio_net_hdr) + 12] = 0x08;
 	ck_assert_int_eq(write(f->injector, foreign, sizeof(foreign)), sizeof(foreign));
 	inject(f, NULL, ip, len);
-	work(f, 4);
+	work(f, 5);
 	ck_assert_uint_eq(f->received, 1);
 	end(f);
 }

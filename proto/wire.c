@@ -26,7 +26,9 @@ struct message_row {
 	uint32_t must, may; /* wire_bit() of segments; security may be in every message */
 };
 
-#define ACTIONS     (BIT(WIRE_SEG_NAT) | BIT(WIRE_SEG_SEQ_ADJUST) | BIT(WIRE_SEG_INTEREST) | BIT(WIRE_SEG_TUNNEL))
+#define ACTIONS                                                                                                        \
+	(BIT(WIRE_SEG_NAT) | BIT(WIRE_SEG_SEQ_ADJUST) | BIT(WIRE_SEG_INTEREST) | BIT(WIRE_SEG_TUNNEL) |                \
+	 BIT(WIRE_SEG_REJECT))
 #define PRECEDENCES (BIT(WIRE_SEG_PRECEDENCE) | BIT(WIRE_SEG_BACKUP))
 #define FROM_UPDATE (BIT(WIRE_SEG_IDENTITY) | BIT(WIRE_SEG_SM_DATA))
 #define MATCH       (FROM_UPDATE | BIT(WIRE_SEG_FA_DATA) | BIT(WIRE_SEG_IP_PACKET))
@@ -78,6 +80,7 @@ static const struct wire_segment_row segments[] = {
 	ONE(WIRE_SEG_SEQ_ADJUST, "sequence adjust", seq_adjust, wire_agree_seq_adjust),
 	MANY(WIRE_SEG_INTEREST, "interest criteria", interest, NULL),
 	ONE(WIRE_SEG_TUNNEL, "tunnel", tunnel, wire_agree_tunnel),
+	ONE(WIRE_SEG_REJECT, "reject", reject, wire_agree_reject),
 	ONE(WIRE_SEG_IDENTITY, "identity", identity, NULL),
 	ONE(WIRE_SEG_SM_DATA, "SM interest data", sm_data, NULL),
 	ONE(WIRE_SEG_FA_DATA, "FA interest data", fa_data, NULL),

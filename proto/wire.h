@@ -8,7 +8,7 @@
  * All wire integers are big-endian; decoded integers are host order, decoded
  * address bytes stay in network order.
  *
- * Serves MSG-1 to MSG-13, SEC-1, FIX-1, WILD-1, WILD-6, ACT-1 to ACT-8,
+ * Serves MSG-1 to MSG-13, SEC-1, FIX-1, FIX-3, WILD-1, WILD-6, ACT-1 to ACT-8,
  * PREC-1, PREC-4, PREC-7.
  */
 #ifndef TURNOUT_PROTO_WIRE_H
@@ -78,6 +78,7 @@ enum wire_segment {
 	WIRE_SEG_NONCE = 130,   /* challenge, response */
 	WIRE_SEG_ERROR = 131,   /* why a deny */
 	WIRE_SEG_LISTING = 132, /* ask, held: position in a listing */
+	WIRE_SEG_REJECT = 133,  /* action: the sender of what is dropped is told (FIX-3, SVC-5) */
 };
 
 /*
@@ -271,6 +272,13 @@ struct wire_tunnel {
 	struct addr remote, local;
 };
 
+/* Reject: kind u8, zero x3.  Only with an affinity that drops: the sender gets a reset (TCP), or an ICMP error that
+ * says so.  What may not be answered is dropped without a word. */
+enum wire_reject_kind {
+	WIRE_REJECT_PROHIBITED = 1 /* by an administrator */,
+	WIRE_REJECT_UNREACHABLE = 2 /* no such port */
+};
+
 /* Nonce: 16 bytes, then group sequence u64: in a response the last sequence
  * used with destination 0, in a challenge 0. */
 struct wire_nonce {
@@ -315,6 +323,7 @@ struct wire_msg {
 	struct wire_interest interest[WIRE_MAX_ACTIONS];
 	struct wire_seq_adjust seq_adjust;
 	struct wire_tunnel tunnel;
+	uint8_t reject; /* enum wire_reject_kind */
 	struct wire_list list;
 	struct wire_range ranges[WIRE_MAX_RANGES];
 	uint8_t nat_count, advertise_count, interest_count, range_count;

@@ -114,6 +114,16 @@ enum wire_fault wire_agree_tunnel(const struct wire_msg *m, unsigned i)
 	return flags & WIRE_FLAG_DISPATCH ? WIRE_OK : WIRE_FAULT_CONTRADICTION;
 }
 
+/* It says how a packet is dropped. */
+enum wire_fault wire_agree_reject(const struct wire_msg *m, unsigned i)
+{
+	(void)i;
+	bool fixed = wire_has(m, WIRE_SEG_FIXED);
+	const struct addr *forward = fixed ? &m->fixed.forward : &m->wildcard.forward;
+	uint8_t flags = fixed ? m->fixed.flags : m->wildcard.flags;
+	return flags & WIRE_FLAG_DISPATCH && addr_is_zero(forward) ? WIRE_OK : WIRE_FAULT_CONTRADICTION;
+}
+
 /* Only who answers tells its group sequence. */
 enum wire_fault wire_agree_nonce(const struct wire_msg *m, unsigned i)
 {

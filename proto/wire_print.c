@@ -284,6 +284,12 @@ void wire_print_tunnel(const struct wire_msg *m, unsigned i, FILE *out)
 	fprintf(out, ", hop limit %u", t->hop_limit);
 }
 
+void wire_print_reject(const struct wire_msg *m, unsigned i, FILE *out)
+{
+	(void)i;
+	fputs(m->reject == WIRE_REJECT_PROHIBITED ? "prohibited" : "unreachable", out);
+}
+
 void wire_print_identity(const struct wire_msg *m, unsigned i, FILE *out)
 {
 	(void)i;

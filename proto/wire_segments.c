@@ -633,6 +633,26 @@ void wire_encode_tunnel(struct wire_writer *w, const struct wire_msg *m, unsigne
 	wire_write_addr(w, &m->tunnel.local);
 }
 
+void wire_decode_reject(struct wire_reader *r, struct wire_msg *m)
+{
+	m->reject = wire_read_u8(r);
+	wire_read_zero(r, 3, WIRE_FAULT_VALUE);
+}
+
+enum wire_fault wire_check_reject(const struct wire_msg *m, unsigned i)
+{
+	(void)i;
+	bool known = m->reject == WIRE_REJECT_PROHIBITED || m->reject == WIRE_REJECT_UNREACHABLE;
+	return known ? WIRE_OK : WIRE_FAULT_VALUE;
+}
+
+void wire_encode_reject(struct wire_writer *w, const struct wire_msg *m, unsigned i)
+{
+	(void)i;
+	wire_write_u8(w, m->reject);
+	wire_write_zero(w, 3);
+}
+
 /* ---- identity, opaque data, packet ---- */
 
 void wire_decode_identity(struct wire_reader *r, struct wire_msg *m)

@@ -238,6 +238,7 @@ static void describe_wildcard(const struct manager_wildcard *w, char *text, size
 {
 	size_t used = (size_t)snprintf(text, size, "%s",
 				       w->punts                               ? "ask about every packet"
+				       : w->rejects                           ? "reject"
 				       : w->match->flags & WIRE_FLAG_DISPATCH ? "drop"
 									      : "go on");
 

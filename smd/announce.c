@@ -58,6 +58,7 @@ static void make_forward(struct announcement *n, const struct vip *v)
 {
 	start(n, &v->key, v->group->conf);
 	n->kind = ANNOUNCEMENT_FORWARD;
+	n->wishes = wire_bit(WIRE_SEG_ADVERTISE);
 	n->group = v->group;
 	n->match.dport = v->key.port;
 	memcpy(n->match.dst, v->key.addr, sizeof(n->match.dst));
@@ -90,6 +91,7 @@ static void make_rules(const struct smd_conf *conf, const struct filter_conf *f,
 			n->precedence = f->precedence;
 			n->backup = w[j].backup;
 			n->needs = n->range_count ? wire_bit(WIRE_SEG_RANGES) : 0;
+			n->wishes = w[j].rejects ? wire_bit(WIRE_SEG_REJECT) : 0;
 			n->filter = f;
 			n->rule = (uint32_t)i + 1;
 		}
@@ -191,7 +193,8 @@ static int order(const struct announcement *a, const struct announcement *b)
 /* One wildcard to an agent, but does it do the same? */
 static bool same_effect(const struct announcement *a, const struct announcement *b)
 {
-	return a->kind == b->kind && a->backup == b->backup && a->match.flags == b->match.flags && a->needs == b->needs;
+	return a->kind == b->kind && a->backup == b->backup && a->match.flags == b->match.flags &&
+	       a->needs == b->needs && a->wishes == b->wishes;
 }
 
 static int compare(const void *x, const void *y)
@@ -269,9 +272,14 @@ void announce_replace(struct manager *m, struct announcements *as, uint64_t now_
 	m->announcements = as->all;
 	m->announcement_count = as->count;
 	m->rule_count = as->rule_count;
-	m->needed = 0;
-	for (uint32_t n = 0; n < made; n++)
+	m->needed = m->wished = 0;
+	for (uint32_t n = 0; n < made; n++) {
 		m->needed |= as->all[n].needs;
+		m->wished |= as->all[n].wishes;
+		/* That one's answers carry it. */
+		if (as->all[n].conf && as->all[n].conf->when_empty == WHEN_EMPTY_REJECT)
+			m->wished |= wire_bit(WIRE_SEG_REJECT);
+	}
 	m->cycle_next = cycle_due(m, now_ms);
 	for (struct agent *a; (a = agents_next(m->agents, &i));)
 		if (a->show_next != AGENT_SHOWN)
@@ -326,10 +334,20 @@ static void compose_question(const struct announcement *n, bool advertise, uint8
 	wire_set(msg, WIRE_SEG_SM_DATA, false);
 }
 
-/* memo: must live until the message was sent. */
-static void compose(const struct manager *m, const struct announcement *n, bool advertise, uint8_t memo[MEMO_MAX],
+static void set_reject(struct wire_msg *msg)
+{
+	msg->list.types[msg->list.count++] = WIRE_SEG_REJECT;
+	wire_set(msg, WIRE_SEG_ACTION_LIST, true);
+	msg->reject = WIRE_REJECT_PROHIBITED;
+	wire_set(msg, WIRE_SEG_REJECT, true);
+}
+
+/* cannot: what the receiver is not able to do.  memo: must live until the message was sent. */
+static void compose(const struct manager *m, const struct announcement *n, uint32_t cannot, uint8_t memo[MEMO_MAX],
 		    struct wire_msg *msg)
 {
+	uint32_t carries = n->wishes & ~cannot;
+
 	wire_start(msg, WIRE_WILDCARD_UPDATE);
 	msg->wildcard = n->match;
 	msg->wildcard.ttl = n->wanted ? ttl_s(m) : 0;
@@ -340,7 +358,9 @@ static void compose(const struct manager *m, const struct announcement *n, bool 
 		wire_set(msg, WIRE_SEG_RANGES, true);
 	}
 	if (n->kind != ANNOUNCEMENT_RULE)
-		compose_question(n, advertise, memo, msg);
+		compose_question(n, carries & wire_bit(WIRE_SEG_ADVERTISE), memo, msg);
+	if (carries & wire_bit(WIRE_SEG_REJECT) && n->wanted) /* who does not know it must not deny a withdrawal */
+		set_reject(msg);
 	msg->precedence = (struct wire_precedence){.lower_first = true, .value = n->precedence};
 	wire_set(msg, WIRE_SEG_PRECEDENCE, true);
 	if (n->backup) {
@@ -355,17 +375,12 @@ static bool able(const struct agent *a, const struct announcement *n)
 	return !(agent_cannot(a) & n->needs);
 }
 
-static bool advertises(const struct agent *a)
-{
-	return !(agent_cannot(a) & wire_bit(WIRE_SEG_ADVERTISE));
-}
-
 static void send_one(struct manager *m, const struct announcement *n, struct agent *a)
 {
 	uint8_t memo[MEMO_MAX];
 	struct wire_msg msg;
 
-	compose(m, n, advertises(a), memo, &msg);
+	compose(m, n, agent_cannot(a), memo, &msg);
 	if (manager_send(m, a, &msg)) {
 		manager_count(m, MANAGER_WILDCARDS);
 		a->wildcards++;
@@ -380,10 +395,10 @@ static unsigned send_group(struct manager *m, const struct announcement *n)
 	unsigned sent = 1;
 	uint32_t i = 0;
 
-	compose(m, n, true, memo, &msg);
+	compose(m, n, 0, memo, &msg);
 	manager_count(m, m->out->send_all(m->ctx, &msg) ? MANAGER_WILDCARDS : MANAGER_UNSENT);
-	for (struct agent *a; n->kind == ANNOUNCEMENT_FORWARD && n->wanted && (a = agents_next(m->agents, &i));)
-		if (able(a, n) && !advertises(a)) {
+	for (struct agent *a; n->wishes && n->wanted && (a = agents_next(m->agents, &i));)
+		if (able(a, n) && agent_cannot(a) & n->wishes) {
 			send_one(m, n, a);
 			sent++;
 		}
@@ -512,6 +527,7 @@ struct manager_wildcard announce_row(const struct manager *m, uint32_t number)
 		.wanted = n->wanted,
 		.advertise = n->kind == ANNOUNCEMENT_FORWARD,
 		.punts = n->kind != ANNOUNCEMENT_RULE,
+		.rejects = n->wishes & wire_bit(WIRE_SEG_REJECT),
 		.precedence = n->precedence,
 		.backup = n->backup,
 		.ttl_s = ttl_s(m),

@@ -32,6 +32,8 @@ static const struct conf_choice methods[] = {
 static const struct conf_choice modes[] = {
 	{"nat", MODE_NAT}, {"direct", MODE_DIRECT}, {"tunnel", MODE_TUNNEL}, {NULL, 0}};
 static const struct conf_choice tunnel_kinds[] = {{"ip", WIRE_TUNNEL_IP}, {"udp", WIRE_TUNNEL_UDP}, {NULL, 0}};
+static const struct conf_choice when_empty[] = {
+	{"withdraw", WHEN_EMPTY_WITHDRAW}, {"drop", WHEN_EMPTY_DROP}, {"reject", WHEN_EMPTY_REJECT}, {NULL, 0}};
 static const struct conf_choice shutdowns[] = {{"withdraw", SHUTDOWN_WITHDRAW}, {"keep", SHUTDOWN_KEEP}, {NULL, 0}};
 
 #define AT(type, member) .offset = offsetof(struct type, member)
@@ -119,6 +121,11 @@ static const struct conf_field service_fields[] = {
 	{.name = "method", .kind = CONF_ENUM, AT(service_conf, method), .choices = methods, .fallback = "maglev"},
 	{.name = "mode", .kind = CONF_ENUM, AT(service_conf, mode), .choices = modes, .fallback = "nat"},
 	{.name = "tunnel", .kind = CONF_MAP, AT(service_conf, tunnel), .sub = &tunnel_mapping},
+	{.name = "when-empty",
+	 .kind = CONF_ENUM,
+	 AT(service_conf, when_empty),
+	 .choices = when_empty,
+	 .fallback = "withdraw"},
 	{.name = "affinity-ttl",
 	 .kind = CONF_DURATION,
 	 AT(service_conf, affinity_ttl),
@@ -654,8 +661,6 @@ const char *smd_config_needs_restart(const struct smd_conf *a, const struct smd_
 		return "identity";
 	if (!conf_same(&endpoint_conf_mapping, &a->control, &b->control))
 		return "control";
-	if (!conf_same(&security_conf_mapping, &a->security, &b->security))
-		return "security";
 	return conf_same(&limits_mapping, &a->limits, &b->limits) ? NULL : "limits";
 }
 

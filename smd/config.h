@@ -39,6 +39,13 @@ enum config_mode {
 	MODE_TUNNEL, /* unchanged, wrapped towards the server (SVC-10) */
 };
 
+/* A service of which no server is up. */
+enum config_when_empty {
+	WHEN_EMPTY_WITHDRAW, /* its VIPs are withdrawn from routing */
+	WHEN_EMPTY_DROP,     /* they stay announced, and packets are dropped */
+	WHEN_EMPTY_REJECT,   /* they stay announced, and clients are told (FIX-3) */
+};
+
 enum config_shutdown { SHUTDOWN_WITHDRAW, SHUTDOWN_KEEP };
 
 struct check_conf {
@@ -75,8 +82,9 @@ struct service_conf {
 	struct conf_list vips; /* struct addr */
 	int protocol;          /* IPPROTO_TCP or IPPROTO_UDP */
 	uint16_t port;
-	int method; /* enum balancer_method */
-	int mode;   /* enum config_mode */
+	int method;     /* enum balancer_method */
+	int mode;       /* enum config_mode */
+	int when_empty; /* enum config_when_empty */
 	struct tunnel_conf tunnel;
 	uint32_t affinity_ttl; /* ms, rounded up to whole seconds on the wire */
 	uint32_t sticky;       /* ms: a closed connection is remembered so much longer than agents hold it */
@@ -85,7 +93,7 @@ struct service_conf {
 	struct check_conf check;
 };
 
-enum rule_action { RULE_DENY, RULE_PERMIT };
+enum rule_action { RULE_DENY, RULE_PERMIT, RULE_REJECT };
 
 struct port_range {
 	uint16_t low, high;

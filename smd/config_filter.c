@@ -12,7 +12,8 @@
 
 #define ICMPV6 58
 
-static const struct conf_choice actions[] = {{"deny", RULE_DENY}, {"permit", RULE_PERMIT}, {NULL, 0}};
+static const struct conf_choice actions[] = {
+	{"deny", RULE_DENY}, {"permit", RULE_PERMIT}, {"reject", RULE_REJECT}, {NULL, 0}};
 
 #define AT(type, member) .offset = offsetof(struct type, member)
 

@@ -348,7 +348,7 @@ START_TEST(test_what_needs_a_restart_SM_1)
 	needs("name: sm1\nidentity: 0x202\ncontrol: {address: 10.77.0.11}\n" SERVICES, "identity");
 	needs("name: sm1\nidentity: 0x201\ncontrol: {address: 10.77.0.12}\n" SERVICES, "control");
 	needs("name: sm1\nidentity: 0x201\ncontrol: {address: 10.77.0.11, peers: [10.77.0.1]}\n" SERVICES, "control");
-	needs("name: sm1\n" HEAD SERVICES "security: {keys: [{id: 1, file: /k}]}\n", "security");
+	needs("name: sm1\n" HEAD SERVICES "security: {keys: [{id: 1, file: /k}]}\n", NULL);
 	needs("name: sm1\n" HEAD SERVICES "limits: {flows: 1}\n", "limits");
 }
 END_TEST

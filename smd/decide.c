@@ -364,7 +364,7 @@ static struct flow *no_flow(struct manager *m, const struct question *q, const s
 	if (why == MANAGER_FLOWS_FULL && log_allowed(&m->log, q->now_ms, 1, &missed))
 		log_warning("flow store full: new flows are dropped; raise limits.flows (%u)", m->conf->limits.flows);
 	if (why != MANAGER_POSTPONED && !q->refresh)
-		tell_drop(m, q, g);
+		tell_drop(m, q, g, why == MANAGER_NO_SERVER && g->conf->when_empty == WHEN_EMPTY_REJECT);
 	return NULL;
 }
 
@@ -408,6 +408,9 @@ static bool stranded(struct manager *m, const struct flow *f, enum peek_sort sor
 
 	if (sort != PEEK_SYN && sort != PEEK_DATAGRAM)
 		return false;
+	/* A connection that cannot be had is to be refused, not tried. */
+	if (sort == PEEK_SYN && backend_lost(b) && b->group->conf->when_empty == WHEN_EMPTY_REJECT)
+		return true;
 	return is_left(b) || (f->closed_ms && !backend_takes_new(b) && balancer_usable(b->group->balancer));
 }
 

@@ -36,8 +36,8 @@ static inline uint32_t precedence_of(const struct question *q, const struct grou
 
 /* This packet, and this flow for as long as the TTL, goes on as it is. */
 void tell_unchanged(struct manager *m, const struct question *q, uint32_t ttl_s, uint32_t precedence);
-/* It is dropped.  Not remembered: what comes after its second asks again. */
-void tell_drop(struct manager *m, const struct question *q, const struct group *g);
+/* It is dropped, and its sender told or not.  Not remembered: what comes after its second asks again. */
+void tell_drop(struct manager *m, const struct question *q, const struct group *g, bool reject);
 /* What becomes of the asked direction of a balanced flow. */
 void tell_flow(struct manager *m, const struct question *q, const struct flow *f);
 /* Delete a flow's affinities at an agent. */

@@ -465,6 +465,27 @@ START_TEST(test_probes_of_the_manager_are_left_alone_SM_12)
 }
 END_TEST
 
+START_TEST(test_ARCH_10_addresses_of_probes_beyond_the_limit_are_counted_SM_12)
+{
+	struct fixture *f = start();
+	struct addr own = {.family = 4, .b = {10, 0, 30}};
+
+	for (unsigned i = 1; i < 32; i++) { /* the control address is the first */
+		own.b[3] = (uint8_t)i;
+		manager_own_address(f->manager, &own);
+		manager_own_address(f->manager, &own); /* known */
+	}
+	ck_assert_uint_eq(fixture_counter(f, MANAGER_OWN_FULL), 0);
+	own.b[3] = 32;
+	manager_own_address(f->manager, &own);
+	ck_assert_uint_eq(fixture_counter(f, MANAGER_OWN_FULL), 1);
+	own.b[3] = 31;
+	manager_own_address(f->manager, &own);
+	ck_assert_uint_eq(fixture_counter(f, MANAGER_OWN_FULL), 1);
+	fixture_free(f);
+}
+END_TEST
+
 /* A server shared by services of two precedences: each flow is translated at its own only. */
 START_TEST(test_shared_server_at_two_precedences_SM_3)
 {
@@ -840,6 +861,7 @@ int main(void)
 	tcase_add_test(tc, test_errors_open_no_flow_KEY_4);
 	tcase_add_test(tc, test_later_fragments_follow_their_flow_and_open_none_ACT_10);
 	tcase_add_test(tc, test_probes_of_the_manager_are_left_alone_SM_12);
+	tcase_add_test(tc, test_ARCH_10_addresses_of_probes_beyond_the_limit_are_counted_SM_12);
 	tcase_add_test(tc, test_shared_server_at_two_precedences_SM_3);
 	tcase_add_test(tc, test_nobodys_flow_goes_on_unchanged);
 	tcase_add_test(tc, test_restart_hashing_decides_alike_SM_2);

@@ -68,11 +68,11 @@ bool filter_rule_matters(const struct filter_conf *f, size_t n)
 	for (size_t i = 0; i < n; i++)
 		if (covers(smd_config_rule(f, i), r))
 			return false;
-	/* What no rule denies is permitted. */
+	/* What no rule denies, or rejects, is permitted. */
 	for (size_t i = n + 1; r->action == RULE_PERMIT && i < f->rules.count; i++)
-		if (smd_config_rule(f, i)->action == RULE_DENY && meets(smd_config_rule(f, i), r))
+		if (smd_config_rule(f, i)->action != RULE_PERMIT && meets(smd_config_rule(f, i), r))
 			return true;
-	return r->action == RULE_DENY;
+	return r->action != RULE_PERMIT;
 }
 
 /* ---- compiling ---- */
@@ -106,8 +106,9 @@ static void compile(const struct rule_conf *r, uint8_t family, uint32_t backup, 
 	set_prefix(&r->source, family, w->match.src, w->match.src_mask);
 	set_prefix(&r->destination, family, w->match.dst, w->match.dst_mask);
 	set_ports(w, r);
-	if (r->action == RULE_DENY)
+	if (r->action != RULE_PERMIT)
 		w->match.flags = WIRE_FLAG_DISPATCH; /* to nowhere (FIX-3) */
+	w->rejects = r->action == RULE_REJECT;
 	w->backup = backup;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Filter rules as wildcards that need no asking (SVC-5, WILD-5): a denied
- * packet is dispatched to nowhere, a permitted one goes on to the next
- * precedence.  Of several rules that match, the agent takes the wildcard with
+ * packet is dispatched to nowhere, a rejected one likewise and its sender told,
+ * a permitted one goes on to the next precedence.  Of several rules that match, the agent takes the wildcard with
  * the lowest backup precedence (PREC-4): the rule's place in its filter.
  *
  * A rule of which no packet would ever be left, or that could make no
@@ -21,6 +21,7 @@ _Static_assert(CONFIG_MAX_RULES <= FILTER_BACKUP_STEP, "each rule has a place of
 
 struct filter_wildcard {
 	struct wire_wildcard match; /* TTL 0; flags and forward say what becomes of the packet */
+	bool rejects;               /* what it drops */
 	uint8_t range_count;
 	struct wire_range ranges[CONFIG_MAX_PORTS];
 	uint32_t backup;

@@ -21,7 +21,7 @@ static void refused(const char *rules, const char *expected)
 START_TEST(test_bad_rules_are_refused_by_line_and_field_SVC_5)
 {
 	refused("      - {action: allow}\n",
-		"f:6:18: filters[0].rules[0].action: 'allow' is not allowed; takes deny or");
+		"f:6:18: filters[0].rules[0].action: 'allow' is not allowed; takes deny, permit or reject");
 	refused("      - {protocol: tcp}\n", "filters[0].rules[0].action: is missing");
 	refused("      - {action: deny, protocol: sctpx}\n",
 		"f:6:34: filters[0].rules[0].protocol: 'sctpx' is not allowed; takes any, tcp, udp, icmp, icmpv6 or a");

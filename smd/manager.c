@@ -66,6 +66,8 @@ void manager_own_address(struct manager *m, const struct addr *addr)
 			return;
 	if (m->own_count < MANAGER_OWN_ADDRESSES)
 		m->own[m->own_count++] = *addr;
+	else
+		m->counters[MANAGER_OWN_FULL]++;
 }
 
 /* ---- saying ---- */
@@ -92,7 +94,11 @@ void manager_say_group(struct manager *m, const struct group *g)
 {
 	const char *name = g->conf->name;
 
-	if (g->state == GROUP_ANNOUNCED)
+	if (g->empty)
+		manager_notify(
+			m, LOG_LEVEL_WARNING, "service", name, "IPv%u: announced, but no server is up: %s", g->family,
+			g->conf->when_empty == WHEN_EMPTY_REJECT ? "new flows are rejected" : "new flows are dropped");
+	else if (g->state == GROUP_ANNOUNCED)
 		manager_notify(m, LOG_LEVEL_INFO, "service", name, "IPv%u: announced; %u of %zu servers can be used",
 			       g->family, balancer_usable(g->balancer), g->backend_count);
 	else if (g->state == GROUP_WITHDRAWN)
@@ -272,8 +278,7 @@ static const char *missing(uint32_t cannot, char *text, size_t size)
 
 static void say_abilities(struct manager *m, struct agent *a)
 {
-	uint32_t optional = m->services->vip_count ? MANAGER_OPTIONAL : 0;
-	uint32_t cannot = agent_cannot(a) & (m->needed | optional);
+	uint32_t cannot = agent_cannot(a) & (m->needed | m->wished);
 	char buf[WIRE_MAX_NAME + 1], text[64];
 	const char *name = agent_name(a, buf);
 
@@ -281,10 +286,13 @@ static void say_abilities(struct manager *m, struct agent *a)
 		manager_notify(m, LOG_LEVEL_ERROR, "agent", name,
 			       "cannot serve: it lacks %s; it gets no flows and no filter rules that need that",
 			       missing(cannot & m->needed, text, sizeof(text)));
-	else if (cannot)
+	else if (cannot & wire_bit(WIRE_SEG_ADVERTISE))
 		manager_notify(m, LOG_LEVEL_WARNING, "agent", name,
 			       "does not advertise: it serves the flows that reach it, but the VIPs have to be routed "
 			       "to it by other means");
+	else if (cannot)
+		manager_notify(m, LOG_LEVEL_WARNING, "agent", name,
+			       "does not reject: what is to be rejected it drops without a word");
 	else
 		manager_notify(m, LOG_LEVEL_INFO, "agent", name, "does all that is needed");
 }

@@ -69,6 +69,8 @@
 	X(FLOWS_FULL, "decisions", "flows-full", "beyond limits.flows: dropped")                                       \
 	X(UNABLE, "decisions", "unable", "the agent lacks an action that the flow needs: dropped")                     \
 	X(POSTPONED, "decisions", "postponed", "left unanswered at start until more is known: asked again")            \
+	X(OWN_FULL, "checks", "own-addresses-full",                                                                    \
+	  "probes from addresses beyond those remembered: replies to them are not told from clients'")                 \
 	X(CLOSED, "flows", "closed", "connections that ended, by FIN in both directions or RST")                       \
 	X(RELOADED, "reloads", "done", "another configuration was taken over")                                         \
 	X(RELOAD_REFUSED, "reloads", "refused", "another configuration was bad, or needs a restart")                   \
@@ -149,7 +151,7 @@ struct manager_wildcard {
 	const struct wire_wildcard *match; /* NULL: there is no such number */
 	const struct wire_range *ranges;   /* of destination ports */
 	uint8_t range_count;
-	bool wanted, advertise, punts;
+	bool wanted, advertise, punts, rejects;
 	uint32_t precedence, backup, ttl_s;
 	const struct service_conf *service; /* whose it is; or */
 	const struct filter_conf *filter;

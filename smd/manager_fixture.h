@@ -414,7 +414,7 @@ static inline const char *fixture_dispatch(const struct sent *s, char buf[FIXTUR
 	char where[ADDR_STRLEN];
 
 	if (addr_is_zero(&s->m.fixed.forward))
-		return "drop";
+		return wire_has(&s->m, WIRE_SEG_REJECT) ? "reject" : "drop";
 	ck_assert(!s->m.nat_count);
 	snprintf(buf, FIXTURE_ACTION, "dispatch %s", addr_print(&s->m.fixed.forward, where));
 	if (wire_has(&s->m, WIRE_SEG_TUNNEL))

@@ -14,7 +14,7 @@
 #define MANAGER_MIXING        8
 
 /* What an agent may lack, and still do something for us. */
-#define MANAGER_OPTIONAL (wire_bit(WIRE_SEG_ADVERTISE))
+#define MANAGER_OPTIONAL (wire_bit(WIRE_SEG_ADVERTISE) | wire_bit(WIRE_SEG_REJECT))
 /* All that any configuration may need. */
 #define MANAGER_ABILITIES                                                                                              \
 	(MANAGER_OPTIONAL | wire_bit(WIRE_SEG_NAT) | wire_bit(WIRE_SEG_INTEREST) | wire_bit(WIRE_SEG_TUNNEL) |         \
@@ -34,6 +34,7 @@ struct announcement {
 	uint8_t kind; /* enum announcement_kind */
 	uint32_t precedence, backup;
 	uint32_t needs;                   /* wire_bit()s of what an agent must be able to do to take it */
+	uint32_t wishes;                  /* likewise of what it carries, and is left out for who cannot (ACT-9) */
 	const struct group *group;        /* forward: whose VIP it is; else NULL */
 	const struct service_conf *conf;  /* forward and reverse; NULL when no longer configured */
 	const struct filter_conf *filter; /* of a rule; likewise */
@@ -55,7 +56,9 @@ struct manager {
 	uint32_t rule_count; /* of them rules of filters: they are the first */
 	uint32_t urgent;     /* announcements with urgent > 0 */
 	uint32_t needed;     /* wire_bit()s: the needs of all of them */
-	uint32_t told_ttl_s; /* of the wildcards; with another one all are sent anew, since agents count by the old one */
+	uint32_t wished;     /* likewise what an agent may lack, and does less without */
+	uint32_t told_ttl_s; /* of the wildcards; with another one all are sent anew, since agents count by the old one
+			      */
 	uint32_t cycle_next; /* announcement to refresh next */
 	uint64_t cycle_ms;   /* when the cycle began */
 	uint32_t withdraw_next;

@@ -169,7 +169,7 @@ static void say_changes(struct manager *m, const struct services *old)
 	for (size_t i = 0; i < m->services->group_count; i++) {
 		const struct group *g = &m->services->groups[i], *before = old_group(old, g);
 
-		if (!before || before->state != g->state)
+		if (!before || before->state != g->state || before->empty != g->empty)
 			manager_say_group(m, g);
 	}
 	for (size_t i = 0; i < old->group_count; i++)

@@ -328,6 +328,7 @@ void backend_connections(struct backend *b, int change)
 bool group_evaluate(struct group *g)
 {
 	enum group_state before = g->state;
+	bool was_empty = g->empty;
 	size_t up = 0, unknown = 0;
 
 	for (size_t i = 0; i < g->backend_count; i++) {
@@ -339,7 +340,9 @@ bool group_evaluate(struct group *g)
 		up += h == HEALTH_UP && !backend_lost(b);
 		unknown += h == HEALTH_UNKNOWN && !backend_lost(b);
 	}
-	if (before == GROUP_WAITING ? !unknown : up || !unknown)
-		g->state = up ? GROUP_ANNOUNCED : GROUP_WITHDRAWN;
-	return g->state != before;
+	if (before == GROUP_WAITING ? !unknown : up || !unknown) {
+		g->empty = !up && g->conf->when_empty != WHEN_EMPTY_WITHDRAW;
+		g->state = up || g->empty ? GROUP_ANNOUNCED : GROUP_WITHDRAWN;
+	}
+	return g->state != before || g->empty != was_empty;
 }

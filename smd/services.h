@@ -33,7 +33,7 @@ _Static_assert(sizeof(struct service_key) == 20, "service_key has no padding");
 
 enum group_state {
 	GROUP_WAITING,   /* its servers are being checked for the first time */
-	GROUP_ANNOUNCED, /* at least one server is up */
+	GROUP_ANNOUNCED, /* at least one server is up, or clients are to be told that none is */
 	GROUP_WITHDRAWN, /* none is: another site may serve */
 };
 const char *group_state_name(enum group_state state);
@@ -73,6 +73,7 @@ struct backend {
 struct group {
 	const struct service_conf *conf;
 	uint8_t family;
+	bool empty; /* announced, though no server is up (when-empty) */
 	enum group_state state;
 	struct balancer *balancer;
 	struct vip *vips;

@@ -65,13 +65,17 @@ void tell_unchanged(struct manager *m, const struct question *q, uint32_t ttl_s,
 	respond(m, q, &said, &msg);
 }
 
-void tell_drop(struct manager *m, const struct question *q, const struct group *g)
+void tell_drop(struct manager *m, const struct question *q, const struct group *g, bool reject)
 {
 	struct memo said = {.kind = MEMO_DROP};
 	struct wire_msg msg;
 
 	start_fixed(m, &msg, q->key, ttl_for(q, DROP_TTL_S), g->conf->precedence);
 	msg.fixed.flags = WIRE_FLAG_DISPATCH; /* to nowhere (FIX-3) */
+	if (reject && !(agent_cannot(q->agent) & wire_bit(WIRE_SEG_REJECT))) {
+		msg.reject = WIRE_REJECT_UNREACHABLE;
+		wire_set(&msg, WIRE_SEG_REJECT, true);
+	}
 	respond(m, q, &said, &msg);
 }
 
@@ -168,7 +172,7 @@ void tell_flow(struct manager *m, const struct question *q, const struct flow *f
 
 	if (agent_cannot(q->agent) & announce_needs(b->group->conf)) {
 		manager_count(m, MANAGER_UNABLE);
-		tell_drop(m, q, b->group);
+		tell_drop(m, q, b->group, false);
 		return;
 	}
 	start_fixed(m, &msg, q->key, ttl_for(q, b->group->ttl_s), b->group->conf->precedence);

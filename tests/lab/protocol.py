@@ -27,13 +27,14 @@ HELLO, CHALLENGE, CHALLENGE_RESPONSE, REFRESH, ASK, HELD = 128, 129, 130, 131, 1
 
 (SEG_WILDCARD, SEG_FIXED, SEG_IDENTIFIER, SEG_PRECEDENCE, SEG_BACKUP, SEG_SECURITY, SEG_SM_DATA, SEG_FA_DATA,
  SEG_IDENTITY, SEG_NAT, SEG_ADVERTISE, SEG_SEQ_ADJUST, SEG_INTEREST, SEG_ACTION_LIST, SEG_IP_PACKET) = range(1, 16)
-SEG_RANGES, SEG_TUNNEL, SEG_NONCE, SEG_ERROR, SEG_LISTING = range(128, 133)
+SEG_RANGES, SEG_TUNNEL, SEG_NONCE, SEG_ERROR, SEG_LISTING, SEG_REJECT = range(128, 134)
 
 DISPATCH, INFORMATION, PROTECTED, DROP_SILENT = 0x01, 0x02, 0x04, 0x08
 FIN, SYN, RST, PSH, ACK, URG, DATA, FIRST_DATA, FRAGMENT = (1 << bit for bit in range(9))
 ALL = 0x8000
 INTEREST_BITS = 0x01ff | ALL
 ERROR_UNSUPPORTED, ERROR_NOT_COVERED, ERROR_NO_ROOM, ERROR_FORBIDDEN = 1, 2, 3, 4
+REJECT_PROHIBITED, REJECT_UNREACHABLE = 1, 2
 RANGE_SRC, RANGE_DST, RANGE_SPORT, RANGE_DPORT = 1, 2, 3, 4
 TCP, UDP, ICMP = 6, 17, 1
 # What `fad` can act upon, for hellos.
@@ -344,6 +345,13 @@ def check_tunnel(r, _):
     return {"kind": kind, "port": port, "remote": remote, "local": local}
 
 
+def check_reject(r, _):
+    kind = r.integer(1)
+    out_of_range(kind not in (REJECT_PROHIBITED, REJECT_UNREACHABLE), f"reject kind {kind}")
+    r.zero(3)
+    return {"kind": kind}
+
+
 def check_nonce(r, _):
     return {"nonce": r.take(16), "group_sequence": r.integer(8)}
 
@@ -367,11 +375,12 @@ SEGMENTS = {
     SEG_ADVERTISE: check_advertise, SEG_SEQ_ADJUST: check_seq_adjust, SEG_INTEREST: check_interest,
     SEG_ACTION_LIST: check_action_list, SEG_IP_PACKET: check_packet, SEG_RANGES: check_ranges,
     SEG_TUNNEL: check_tunnel, SEG_NONCE: check_nonce, SEG_ERROR: check_error, SEG_LISTING: check_listing,
+    SEG_REJECT: check_reject,
 }
 REPEATABLE = {SEG_NAT: 4, SEG_ADVERTISE: 4, SEG_INTEREST: 4}
 
 _PRECEDENCES = {SEG_PRECEDENCE, SEG_BACKUP}
-_ACTIONS = {SEG_NAT, SEG_SEQ_ADJUST, SEG_INTEREST, SEG_TUNNEL}
+_ACTIONS = {SEG_NAT, SEG_SEQ_ADJUST, SEG_INTEREST, SEG_TUNNEL, SEG_REJECT}
 _OPAQUE = {SEG_IDENTITY, SEG_SM_DATA, SEG_FA_DATA}
 _FROM_MANAGER = {SEG_IDENTITY, SEG_SM_DATA}
 
@@ -406,7 +415,7 @@ def check_range_items(items, wild):
 
 
 def check_actions(found):
-    """NAT, advertise, sequence adjust and tunnel against the affinity."""
+    """NAT, advertise, sequence adjust, tunnel and reject against the affinity."""
     affinity = (found.get(SEG_FIXED) or found.get(SEG_WILDCARD) or [None])[0]
     for item in found.get(SEG_NAT, []):
         for address in (item["src"], item["dst"]):
@@ -419,6 +428,8 @@ def check_actions(found):
         contradiction(not address and gaps, "advertised mask is no prefix")
     contradiction(SEG_SEQ_ADJUST in found and affinity["proto"] != TCP, "sequence adjust without TCP")
     contradiction(SEG_TUNNEL in found and not affinity["flags"] & 1, "tunnel without dispatch")
+    contradiction(SEG_REJECT in found and not (affinity["flags"] & 1 and not (affinity["forward"] and int(affinity["forward"]))),
+                  "reject of what is not dropped")
 
 
 def check_whole(kind, found):
@@ -608,6 +619,10 @@ def advertise(address=None, plen=0):
 
 def tunnel(kind, remote, port=0, local=None, hop_limit=0):
     return Segment(SEG_TUNNEL, struct.pack("!BBH", kind, hop_limit, port) + _addr(remote) + _addr(local))
+
+
+def reject(kind=REJECT_PROHIBITED):
+    return Segment(SEG_REJECT, struct.pack("!Bxxx", kind))
 
 
 def action_list(*types):

@@ -19,6 +19,7 @@ from conftest import until
 from peer import namespace
 from test_adjust_tunnel import FILES, SIZE, TUNNEL_PORT, VIPS as FAR_VIPS, echoed, server as far_server
 from test_failures import SERVERS, Download, host, requests
+from test_icmp import NARROW, routes as narrow_routes
 from test_smd import config_path, configured, connections, service
 from turnoutlab.topology import VIPS
 
@@ -313,6 +314,30 @@ def test_direct_server_return_SVC_1_FIX_2(healthy):
             assert set(requests(healthy)) == SERVERS
             assert download.going() and download.server() in (None, server)
             download.finish()
+
+
+def test_a_narrow_way_to_a_server_as_next_hop_FA_7_FIX_2(healthy):
+    """What may be cut is, by the agent, since no kernel does it there; the server puts it together again."""
+    narrow = [(router, healthy.address(server, "lan"), "dev", "lan", "mtu", str(NARROW))
+              for router in ROUTERS for server in sorted(SERVERS)]
+
+    def made():
+        return sum(healthy.counters(router, "fad")["packets", "fragments-made"] for router in ROUTERS)
+    with vips_at_servers(healthy), configured(healthy, with_mode("mode: direct")), narrow_routes(healthy, 4, *narrow):
+        with namespace(healthy.netns("client1")):
+            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with s:
+            s.setsockopt(socket.IPPROTO_IP, 10, 0)  # IP_MTU_DISCOVER, IP_PMTUDISC_DONT: without DF
+            s.settimeout(1)
+            s.connect((VIP4, ECHO))
+            before, said = made(), bytes(range(256)) * 5 + bytes(100)
+
+            def comes_back():
+                with contextlib.suppress(OSError):
+                    s.send(said)
+                    return s.recv(2000) == said
+            assert len(said) > NARROW and until(comes_back, 15)
+        assert made() >= before + 2
 
 
 @pytest.mark.parametrize("tunnel", ["{kind: ip}", f"{{kind: udp, port: {TUNNEL_PORT}}}"], ids=["ip", "udp"])

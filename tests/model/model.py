@@ -19,8 +19,8 @@ MATCH_WILDCARD, MATCH_FIXED, PACKET_ONLY, DENY, REFRESH = 4, 5, 6, 3, 131
 WILDCARD_UPDATE, FIXED_UPDATE = 1, 2
 (WILDCARD, FIXED, IDENTIFIER, PRECEDENCE, BACKUP, _, SM_DATA, FA_DATA, IDENTITY, NAT, ADVERTISE, SEQ_ADJUST, INTEREST,
  ACTION_LIST, IP_PACKET) = range(1, 16)
-RANGES, TUNNEL, _, ERROR = range(128, 132)
-KNOWN = frozenset([*range(1, 16), *range(128, 133)])
+RANGES, TUNNEL, _, ERROR, _, REJECT = range(128, 134)
+KNOWN = frozenset([*range(1, 16), *range(128, 134)])
 DISPATCH, INFORMATION, PROTECTED = 1, 2, 4
 UNSUPPORTED, NOT_COVERED, NO_ROOM, FORBIDDEN = 1, 2, 3, 4
 WORST_RANK = 0x100000000
@@ -31,6 +31,8 @@ FOLLOW_BEHIND, FOLLOW_STEP, FOLLOW_AFTER = 1 << 30, 1 << 20, 64
 ACK, SYN_OR_RST, FIRST_DATA = 0x0010, 0x0006, 0x0080
 # What the kernel would send from, towards either family (see replay.c).
 OWN_ADDRESS = {4: packets.number("10.9.0.254"), 6: packets.number("2001:db8:9::fe")}
+# Resets, and ICMP errors: in a second, in all and to one address.
+ANSWERS = {"resets": (1000, 100), "errors": (1000, 10)}
 PUNT_MS, PUNTS = 250, 3
 COOKIE_MS = 10000
 FORGOTTEN_MS = 60000
@@ -148,10 +150,12 @@ class Affinity:
     nat: dict
     adjusts: list  # at most one: (seq delta, seq initial, ack delta, ack initial)
     tunnel: dict
+    reject: int  # 0: without a word; 1 as prohibited, 2 as unreachable
     interest: list
     sm_data: bytes
     match: dict = None  # a wildcard's
     ranges: list = None
+    lineage: int = 0  # the same for a wildcard however often it was sent
     prefixes: list = None
     key: Key = None  # a fixed one's
     refreshed: bool = False
@@ -232,16 +236,18 @@ class Limits:
 class Model:
     """One agent.  Each call appends to .events and .counts, which whoever calls clears."""
 
-    def __init__(self, limits=None, supported=(NAT, ADVERTISE, SEQ_ADJUST, INTEREST, RANGES, TUNNEL)):
+    def __init__(self, limits=None, supported=(NAT, ADVERTISE, SEQ_ADJUST, INTEREST, RANGES, TUNNEL, REJECT)):
         self.limits = limits or Limits()
         self.supported = frozenset(supported)
         self.now = 1000000
+        self.lineages = 0
         self.last_end = 0  # when the latest that ran out did so
         self.managers, self.wildcards, self.fixed, self.holds = {}, [], [], {}
         self.forwards = {}  # packets and bytes, by where they went
         self.datagrams, self.early = {}, {}  # known by their first fragment; waiting for it
         self.cookies = []  # (key, rank, when, interface) of each that was made
         self.events, self.counts = [], {}
+        self.answers = {}  # of each sort: since when this second is, and to whom in it
         self.fail_send = self.fail_forward = False
         self.releasing = None  # the hold a packet on its way was in
         self.overdue = False  # and its answer did not come
@@ -464,8 +470,8 @@ class Model:
     def process(self, packet, resume, offload="-", answer=None, spared=None, told=False):
         """A packet on its way from `resume` on: report, then edit, then forward.
 
-        answer: the affinity of the update that brought it.  spared: see steps().  told: the affinity of rank `resume` has
-        reported it, but holds the original.
+        answer: the affinity of the update that brought it.  spared: see steps().  told: True, the affinity of rank `resume`
+        has reported it, but holds the original; or ("rest", lineage), it was punted by the first packet of those together.
         """
         returned = answer is not None or spared is not None
         steps, ends = self.steps(packet.key, answer, spared)
@@ -474,8 +480,12 @@ class Model:
             return
         for affinity in steps:
             bits = self.bits(affinity, packet)
-            if told and affinity.rank == resume:
-                if self.still_held(affinity, packet, offload):
+            if told is True and affinity.rank == resume:
+                if self.still_held(affinity, packet, offload, self.overdue):
+                    return
+            elif told and affinity.rank == resume:
+                again = self.report_rest if affinity.match and affinity.lineage == told[1] else self.report
+                if again(affinity, packet, offload, bits):
                     return
             elif affinity.rank > resume and affinity is not answer:
                 if self.report(affinity, packet, offload, bits):
@@ -490,7 +500,7 @@ class Model:
             self.refresh(affinity, packet)
         self.tally(packet, steps, last, len(packets.segments(packet, offload)))
         if last and last.forward == 0:
-            self.drop("affinity")
+            self.drop(self.reject(packet, offload, last.reject) if last.reject else "affinity")
             return
         if packet.hops <= 1:
             # The kernel's error shows it as its sender knows it.
@@ -506,6 +516,38 @@ class Model:
         else:
             self.send_on(packet, steps, last, offload)
         self.follow_numbers(packet, steps)
+
+    def reject(self, packet, offload, kind):
+        """Its sender is told, where he may be (FIX-3).  Returns what the drop is called."""
+        tcp = packet.key.proto == packets.TCP
+        if not packets.answerable(packet) or tcp and (packet.fragment or packet.flags & 0x04):
+            return "rejected-untold"
+        sort = "resets" if tcp else "errors"
+        if not self.may_answer(sort, packet.key.src):
+            return "rejected-untold"
+        if tcp and offload == "-" and not packets.sums_hold(packet.data):
+            return "rejected-untold"
+        if tcp:
+            said = packets.reset(packet)
+        else:
+            first = packets.segments(packet, offload)[0]
+            said = packets.unreachable(first, OWN_ADDRESS[packet.key.family], kind == 1)
+        if self.fail_forward:
+            return "rejected-untold"
+        self.forward(said, "-", "-", decided=False)
+        self.count(f"packets/{sort}-made")
+        return "rejected"
+
+    def may_answer(self, sort, address):
+        since, told = self.answers.get(sort, (0, []))
+        if self.now - since >= 1000:
+            since, told = self.now, []
+            self.answers[sort] = since, told
+        most, each = ANSWERS[sort]
+        if len(told) >= most or told.count(address) >= each:
+            return False
+        told.append(address)
+        return True
 
     def cuts(self, packet, steps, offload):
         """Does an initial sequence number lie within a super-packet?"""
@@ -655,7 +697,8 @@ class Model:
     def punt(self, affinity, criterion, packet, reasons, offload):
         """Only if the packets behind it can wait (FA-9)."""
         if self.outstanding(packet.key):
-            self.send_first(affinity, criterion, packet, reasons, offload, BEFORE_ALL)
+            # What it stands for was reported with it: see report_rest().
+            self.send_first(affinity, criterion, packet, reasons, offload, affinity.rank, ("rest", affinity.lineage))
         else:
             self.drop("hold-full")
 
@@ -670,16 +713,25 @@ class Model:
             other.key, other.interface = packet.key, packet.interface
             self.keep(self.holds.get(packet.key), other, resume, "-", told)
 
-    def still_held(self, affinity, packet, offload):
+    def report_rest(self, affinity, packet, offload, bits):
+        """It has copied and noticed it with the first of a super-packet; it takes it, or holds it, itself."""
+        for criterion in affinity.interest:
+            interest, data, copy, _ = criterion[0]
+            if bits & data & ~copy:
+                self.punt(affinity, criterion, packet, bits & interest, offload)
+                return True
+        return self.still_held(affinity, packet, offload, False)
+
+    def still_held(self, affinity, packet, offload, overdue):
         """It was reported, and the original waits for a fixed affinity (ACT-7).  True: it goes no further now.
 
         One held by a fixed affinity goes on when another has come, but to the manager when none has in time.
         """
-        for criterion in affinity.interest if affinity.match or self.overdue else []:
+        for criterion in affinity.interest if affinity.match or overdue else []:
             _, data, copy, hold = criterion[0]
             # Whether it was the first data is not remembered.
             if any(bits & copy & hold and not bits & data & ~copy for bits in (packet.bits(True), packet.bits(False))):
-                self.hold_original(affinity, criterion, packet, offload, self.overdue)
+                self.hold_original(affinity, criterion, packet, offload, overdue)
                 return True
         return False
 
@@ -839,12 +891,16 @@ class Model:
         backup = message.segment(BACKUP)
         return Affinity(manager, family, read_rank(message), int.from_bytes(backup, "big") if backup else 0,
                         fields["flags"], fields["forward"], fields["ttl"], self.now, nat, action,
-                        tunnel and read_tunnel(tunnel), [read_interest(b) for b in bodies(message, INTEREST)],
+                        tunnel and read_tunnel(tunnel), self.read_reject(message), [read_interest(b) for b in bodies(message, INTEREST)],
                         message.segment(SM_DATA))
+
+    def read_reject(self, message):
+        body = message.segment(REJECT) if REJECT in self.supported else None
+        return body[0] if body else 0
 
     def unable(self, message):
         """Types it must be able to act upon, and cannot (ACT-8, MSG-3)."""
-        types = {s.type for s in message.segments if s.required and s.type in (SEQ_ADJUST, TUNNEL)}
+        types = {s.type for s in message.segments if s.required and s.type in (SEQ_ADJUST, TUNNEL, REJECT)}
         types |= set(message.segment(ACTION_LIST) or b"")
         return types - self.supported
 
@@ -867,6 +923,8 @@ class Model:
             self.deny(manager, message, NO_ROOM)
         else:
             before = self.advertised()
+            self.lineages += 1
+            new.lineage = old.lineage if old else self.lineages
             if old:
                 self.wildcards.remove(old)
                 new.data_seen, new.packets, new.bytes = old.data_seen, old.packets, old.bytes

@@ -367,6 +367,51 @@ def sack_edges(packet):
         at += packet.data[at + 1]
 
 
+# ---- answering (FIX-3) ----
+
+QUERIES = {ICMP: {0, 8, *range(13, 19)}, ICMP6: set(range(128, 256)) - {137}}
+
+
+def one_host(family, address):
+    a = ipaddress.ip_address(raw(family, address))
+    return not (a.is_multicast or a.is_unspecified or a.is_loopback or a.is_link_local or
+                (family == 4 and (address >> 24 == 0 or address >> 28 == 15)))
+
+
+def answerable(packet):
+    """May it be answered at all?"""
+    key = packet.key
+    return (packet.l4 is not None and not packet.follows and one_host(key.family, key.src) and
+            one_host(key.family, key.dst) and
+            (key.proto not in QUERIES or packet.data[packet.l4] in QUERIES[key.proto]))
+
+
+def reset(packet):
+    """What whoever does not know the connection answers a segment with: RFC 9293, 3.10.7.1."""
+    key, seq, ack, flags = packet.key, 0, 0, 0x04
+    if packet.flags & 0x10:
+        seq = int.from_bytes(packet.data[packet.l4 + 8:packet.l4 + 12], "big")
+    else:
+        ack = int.from_bytes(packet.data[packet.l4 + 4:packet.l4 + 8], "big") + len(packet.data) - packet.payload
+        ack = (ack + bool(packet.flags & 0x02) + bool(packet.flags & 0x01)) & 0xffffffff
+        flags = 0x14
+    body = struct.pack("!HHIIBBHHH", key.dport, key.sport, seq, ack, 0x50, flags, 0, 0, 0)
+    return completed(parse_start(ip(key.family, key.dst, key.src, TCP, body, where=0x4000)))
+
+
+def unreachable(about, source, prohibited):
+    """The error that says so, about a packet, from this address."""
+    key = parse_start(about).key
+    kind, code = (3, 13 if prohibited else 3) if key.family == 4 else (1, 1 if prohibited else 4)
+    body = struct.pack("!BBHI", kind, code, 0, 0) + about[:548 if key.family == 4 else 1232]
+    made = bytearray(ip(key.family, source, key.src, ICMP if key.family == 4 else ICMP6, body))
+    if key.family == 4:
+        made[1] = 0xc0
+        made[10:12] = b"\0\0"
+        made[10:12] = finish(words(bytes(made[:20]))).to_bytes(2, "big")
+    return completed(parse_start(bytes(made)))
+
+
 # ---- making ----
 
 

@@ -33,6 +33,8 @@ GROUPS = {
     "FRAGMENT": {"serves": "ACT_10", "fragments": 0.5, "interest": 0.5},
     "ERROR": {"serves": "KEY_4", "errors": 0.5, "nat": 0.9, "interest": 0.4, "dispatch": 0.15},
     "TUNNEL": {"serves": "SVC_10", "dispatch": 0.8, "tunnel": 0.8, "interest": 0.3},
+    "REJECT": {"serves": "FIX_3 SVC_5", "dispatch": 0.7, "drop": 0.7, "reject": 0.8, "interest": 0.3, "errors": 0.1,
+               "fragments": 0.1, "super": 0.1},
     "WILD": {"serves": "WILD_1 WILD_2 WILD_3 WILD_4 WILD_5 WILD_6", "weights": {"wildcard": 16, "delete": 8},
              "ranges": 0.4, "interest": 0.4},
     "ACT": {"serves": "ACT_1 ACT_2 ACT_3", "nat": 0.8, "adjust": 0.5, "interest": 0.4},
@@ -167,6 +169,8 @@ class Maker:
         return flags | (wire.INFORMATION if self.often(0.3) else 0)
 
     def forward(self):
+        if self.often(self.profile.get("drop", 0)):
+            return None
         return self.pick((None, *SERVERS[self.family], *SERVERS[self.family]))
 
     # ---- steps ----
@@ -186,7 +190,7 @@ class Maker:
         port = 7510 if self.often(0.95) else 7600
         if self.often(self.profile.get("unknown", 0.01)):
             # In front of what must be last.
-            segments = [wire.Segment(self.pick((133, 200, 201)), b"zz", self.often(0.6))] + segments
+            segments = [wire.Segment(self.pick((134, 200, 201)), b"zz", self.often(0.6))] + segments
         message = wire.Message(kind, manager, self.pick((5, 5, 5, 6)), wire_destination(kind), self.sequence, segments)
         self.do("message", f"10.9.0.{manager}", port, wire.encode(message), cookie)
 
@@ -255,15 +259,19 @@ class Maker:
         if self.often(self.profile.get("ranges", 0.1)):
             segments += self.ranges(key, proto, sport, dport, src_mask, dst_mask)
         if self.often(0.08):
-            segments.append(wire.action_list(*self.chance.sample((10, 11, 13, 128, 12, 129, 4, 99), self.pick((1, 2)))))
+            segments.append(wire.action_list(*self.chance.sample((10, 11, 13, 128, 12, 129, 133, 4, 99), self.pick((1, 2)))))
         manager = self.pick(MANAGERS)
         segments += self.places() + self.actions(proto, True) + self.tunnel(segments[0]) + self.adverts(dst_mask)
         segments += self.words(manager)
         self.say(manager, wire.WILDCARD_UPDATE, segments)
 
     def tunnel(self, affinity):
-        """Of one that dispatches, sometimes; never tunnel and drop."""
+        """Of one that dispatches, sometimes; never tunnel and drop.  Of one that drops, sometimes, reject."""
         size = 12 + (4 if self.family == 4 else 16) * (4 if affinity.type == wire.SEG_WILDCARD else 2)
+        if affinity.body[2] & wire.DISPATCH and not affinity.body[size]:
+            segment = wire.reject(self.pick((1, 2)))
+            segment.required = self.often(0.8)
+            return [segment] if self.often(self.profile.get("reject", 0.2)) else []
         if not (affinity.body[2] & wire.DISPATCH and affinity.body[size]) or not self.often(self.profile.get("tunnel", 0.1)):
             return []
         outer = self.pick((4, 6))

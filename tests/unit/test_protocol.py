@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "tests/lab"))
 import protocol  # noqa: E402
 from protocol import (ALL, Key, Message, ProtocolError, Segment, action_list, advertise, backup, error,  # noqa: E402
                       fa_data, fixed, identifier, identity, interest, listing, nat, nonce, packet, precedence, ranges,
-                      seq_adjust, sm_data, tunnel, wildcard)
+                      reject, seq_adjust, sm_data, tunnel, wildcard)
 
 DOCUMENT = (ROOT / "docs/protocol.md").read_text()
 KEYS = {1: b"turnout example key"}
@@ -41,7 +41,9 @@ PARTS = [
     ranges((4, 9, 2)), ranges((1, "192.0.2.4", "192.0.2.5")), ranges((2, "2001:db8::1", "2001:db8::3"), (3, 1, 3)),
     ranges(*[(3, 1, 2)] * 17), tunnel(1, "192.0.2.4"), tunnel(2, "192.0.2.4", port=4), tunnel(1, "192.0.2.4", port=4),
     tunnel(2, "2001:db8::4", port=1, local="192.0.2.1"), tunnel(1, None), nonce(b"n" * 16), nonce(b"n" * 16, 4),
-    error(1, "x"), error(2, ""), error(0, ""), listing(), listing(end=True), Segment(200, b"zz"),
+    error(1, "x"), error(2, ""), error(0, ""), listing(), listing(end=True),
+    reject(), reject(2), reject(3), Segment(protocol.SEG_REJECT, b"\1\0\1\0"),
+    wildcard("192.0.2.4", flags=1), fixed(V4, forward="0.0.0.0", flags=1), Segment(200, b"zz"),
     Segment(200, b"zz", False), Segment(protocol.SEG_SECURITY, bytes([2, 0, 0, 0, 0, 0, 0, 1]) + bytes(16)),
     Segment(protocol.SEG_SECURITY, bytes([9, 0, 0, 0, 0, 0, 0, 1]) + bytes(3)), Segment(0, b""),
 ]

@@ -27,8 +27,8 @@ TYPES = {1: "wildcard update", 2: "fixed update", 3: "deny", 4: "interest match,
 SEGMENTS = {1: "wildcard", 2: "fixed", 3: "identifier", 4: "service precedence", 5: "backup precedence", 6: "security",
             7: "SM interest data", 8: "FA interest data", 9: "identity", 10: "NAT", 11: "advertise",
             12: "sequence adjust", 13: "interest criteria", 14: "action list", 15: "IP packet", 128: "ranges",
-            129: "tunnel", 130: "nonce", 131: "error", 132: "listing"}
-ORDER = [6, 132, 130, 1, 128, 2, 3, 14, 131, 4, 5, 10, 11, 12, 13, 129, 9, 7, 8, 15]
+            129: "tunnel", 130: "nonce", 131: "error", 132: "listing", 133: "reject"}
+ORDER = [6, 132, 130, 1, 128, 2, 3, 14, 131, 4, 5, 10, 11, 12, 13, 129, 133, 9, 7, 8, 15]
 FLAGS = [(1, "dispatch"), (2, "information"), (4, "protected"), (8, "drop-on-silence")]
 BITS = [(1 << i, name) for i, name in enumerate("fin syn rst psh ack urg data first-data fragment".split())]
 BITS += [(0x8000, "all")]
@@ -177,6 +177,7 @@ def listing(message, body):
 WORDS = {
     1: wildcard, 2: fixed, 3: identifier, 6: security, 7: opaque, 8: opaque, 9: identity, 10: nat, 11: advertise,
     12: sequence_adjust, 13: interest, 14: action_list, 128: ranges, 129: tunnel, 131: error, 132: listing,
+    133: lambda m, b: ("prohibited", "unreachable")[b[0] - 1],
     4: lambda m, b: "%d, %s first" % (struct.unpack("!xxxxI", b)[0], "lower" if b[0] else "higher"),
     5: lambda m, b: str(struct.unpack("!I", b)[0]),
     15: lambda m, b: f"IPv{b[0] >> 4}, {len(b)} bytes",

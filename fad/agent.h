@@ -47,6 +47,7 @@ struct agent_route {
 struct agent {
 	sd_event *loop;
 	struct fad_conf conf;
+	const char *conf_path;
 	char name[WIRE_MAX_NAME + 1]; /* as configured, or the host's */
 	uint64_t identity;
 	uint64_t started_ms;
@@ -114,6 +115,9 @@ void agent_stop(void *ctx);
 bool agent_leaves(const struct agent *a);
 /* Do the filters stay, for the next agent to take over, or for what still comes to go to the fallback? */
 bool agent_leaves_filters(const struct agent *a);
+
+/* agent_reload_io.c: the configuration file may have changed; ctx: struct agent. */
+void agent_reload(void *ctx);
 
 /* agent_tap_io.c */
 bool agent_tap_new(struct agent *a); /* false: out of memory */

@@ -243,6 +243,12 @@ bool fad_config_load_text(const char *name, const char *text, struct fad_conf *c
 	return conf_load_text(name, text, strlen(text), &root_mapping, sizeof(*conf), conf, errors, errors_size);
 }
 
+bool fad_config_load_quiet(const char *path, struct fad_conf *conf, char *errors, size_t errors_size)
+{
+	memset(conf, 0, sizeof(*conf));
+	return conf_load_quiet(path, &root_mapping, sizeof(*conf), conf, errors, errors_size);
+}
+
 void fad_config_free(struct fad_conf *conf)
 {
 	conf_free(&root_mapping, sizeof(*conf), conf);
@@ -261,6 +267,19 @@ uint64_t fad_config_identity(const char *machine_id, const char *name)
 	snprintf(text, sizeof(text), "%s %s", machine_id, name);
 	identity = hash_bytes(key, text, strlen(text));
 	return identity != 0 ? identity : 1;
+}
+
+const char *fad_config_needs_restart(const struct fad_conf *a, const struct fad_conf *b)
+{
+	for (const struct conf_field *f = root_fields; f->name != NULL; f++) {
+		const struct conf_field one[] = {*f, {.name = NULL}};
+		const struct conf_mapping map = {.fields = one};
+
+		if (f->sub != &security_conf_mapping && !conf_same(&map, a, b))
+			return f->name;
+	}
+	/* The engine has to know whether it may believe. */
+	return !a->security.keys.count == !b->security.keys.count ? NULL : "security.keys, from none or to none,";
 }
 
 struct engine_conf fad_config_engine(const struct fad_conf *conf)

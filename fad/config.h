@@ -57,6 +57,8 @@ struct fad_conf {
 bool fad_config_load(const char *path, struct fad_conf *conf);
 /* From memory, errors into the buffer; for tests. */
 bool fad_config_load_text(const char *name, const char *text, struct fad_conf *conf, char *errors, size_t errors_size);
+/* From a file, errors into the buffer. */
+bool fad_config_load_quiet(const char *path, struct fad_conf *conf, char *errors, size_t errors_size);
 void fad_config_free(struct fad_conf *conf);
 
 static inline const struct interface_conf *fad_config_interface(const struct fad_conf *conf, size_t i)
@@ -67,6 +69,9 @@ static inline const struct interface_conf *fad_config_interface(const struct fad
 /* The identity of an agent that was given none: the same at each start on this
  * machine under this name, another anywhere else.  Never 0. */
 uint64_t fad_config_identity(const char *machine_id, const char *name);
+
+/* NULL if a running agent can go from a to b; else the name of a field that takes a restart. */
+const char *fad_config_needs_restart(const struct fad_conf *a, const struct fad_conf *b);
 
 /* What the engine takes of it; the random keys are left to the caller. */
 struct engine_conf fad_config_engine(const struct fad_conf *conf);

@@ -140,6 +140,34 @@ START_TEST(test_MSG_13_identity_is_stable_and_distinct)
 }
 END_TEST
 
+static void needs(const char *text, const char *expected)
+{
+	struct fad_conf a, b;
+
+	ck_assert(
+		fad_config_load_text("a", MINIMAL "security: {keys: {id: 1, file: /k}}\n", &a, errors, sizeof(errors)));
+	ck_assert_msg(fad_config_load_text("b", text, &b, errors, sizeof(errors)), "%s", errors);
+	if (expected != NULL)
+		ck_assert_str_eq(fad_config_needs_restart(&a, &b), expected);
+	else
+		ck_assert_ptr_null(fad_config_needs_restart(&a, &b));
+	fad_config_free(&a);
+	fad_config_free(&b);
+}
+
+START_TEST(test_SEC_3_only_keys_and_senders_change_without_a_restart)
+{
+	needs(MINIMAL "security: {keys: {id: 1, file: /k}}\n", NULL);
+	needs(MINIMAL
+	      "security: {keys: [{id: 2, file: /l, scheme: md5}, {id: 1, file: /k}], accept-from: 10.0.0.0/8}\n",
+	      NULL);
+	needs(MINIMAL, "security.keys, from none or to none,");
+	needs(MINIMAL "security: {keys: {id: 1, file: /k}}\nlinger: 1s\n", "linger");
+	needs(MINIMAL "security: {keys: {id: 1, file: /k}}\nlimits: {fixed: 7}\n", "limits");
+	needs(MINIMAL "security: {keys: {id: 1, file: /k}}\nname: other\n", "name");
+}
+END_TEST
+
 START_TEST(example_is_good)
 {
 	struct fad_conf conf;
@@ -160,6 +188,7 @@ int main(void)
 	tcase_add_test(tc, test_ARCH_1_unmatched_policy_per_interface);
 	tcase_add_test(tc, test_ARCH_7_errors_say_where_and_what);
 	tcase_add_test(tc, test_MSG_13_identity_is_stable_and_distinct);
+	tcase_add_test(tc, test_SEC_3_only_keys_and_senders_change_without_a_restart);
 	tcase_add_test(tc, example_is_good);
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);

@@ -175,7 +175,7 @@ static int start(struct agent *a, const struct daemon_options *o)
 		return status;
 	r = sd_event_default(&a->loop);
 	if (r >= 0)
-		r = daemon_signals_end(a->loop, NULL, agent_stop, a);
+		r = daemon_signals_end(a->loop, agent_reload, agent_stop, a);
 	if (r < 0 || !agent_links_new(a))
 		return failed("event loop", r < 0 ? r : ENOMEM);
 	/* First what changes nothing when it fails. */
@@ -267,6 +267,19 @@ static int serve(struct agent *a, const struct daemon_options *o)
 	return status;
 }
 
+/* Whether it would start, as far as files tell: keys are read, too. */
+static int check(const struct agent *a, const char *path)
+{
+	struct endpoint_trust *trust;
+	int status = endpoint_trust_load(&trust, &a->conf.security);
+
+	if (status == EXITCODE_OK)
+		printf("%s: good; identity 0x%llx, %zu interface%s\n", path, (unsigned long long)a->identity,
+		       a->conf.interfaces.count, a->conf.interfaces.count == 1 ? "" : "s");
+	endpoint_trust_free(trust);
+	return status;
+}
+
 static const struct daemon_usage usage = {
 	.program = "fad",
 	.summary = "Turnout's forwarding agent: does in this router what service managers want done",
@@ -282,13 +295,14 @@ int main(int argc, char **argv)
 
 	if (!daemon_parse(&options, argc, argv, &usage, &status))
 		return status;
+	daemon_no_core();
+	a.conf_path = options.config;
 	if (!fad_config_load(options.config, &a.conf))
 		return EXITCODE_CONFIG;
 	set_name(&a);
 	status = set_identity(&a, options.config);
 	if (status == EXITCODE_OK && options.check)
-		printf("%s: good; identity 0x%llx, %zu interface%s\n", options.config, (unsigned long long)a.identity,
-		       a.conf.interfaces.count, a.conf.interfaces.count == 1 ? "" : "s");
+		status = check(&a, options.config);
 	else if (status == EXITCODE_OK)
 		status = serve(&a, &options);
 	stop(&a);

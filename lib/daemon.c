@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
@@ -242,6 +243,18 @@ int daemon_drop_capabilities(const int *keep, size_t count)
 		return EXITCODE_PRIVILEGE;
 	}
 	return EXITCODE_OK;
+}
+
+void daemon_no_core(void)
+{
+	struct rlimit limit;
+
+	/* 1, not 0: the kernel then does not start a handler of cores either. */
+	if (getrlimit(RLIMIT_CORE, &limit) < 0 || limit.rlim_max == 0)
+		return;
+	limit.rlim_cur = 1;
+	if (setrlimit(RLIMIT_CORE, &limit) < 0)
+		log_warning("core files cannot be forbidden: %s", strerror(errno));
 }
 
 void daemon_ready(sd_event *loop, const char *status)

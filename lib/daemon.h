@@ -70,6 +70,9 @@ int daemon_signals_end(sd_event *loop, void (*reload)(void *ctx), void (*end)(vo
  */
 int daemon_drop_capabilities(const int *keep, size_t count);
 
+/* No core files: there are keys in this memory.  Others are not kept from raising the limit again. */
+void daemon_no_core(void);
+
 /* Tell the service manager, if there is one; start its watchdog, if it wants
  * one.  status: what `systemctl status` shows. */
 void daemon_ready(sd_event *loop, const char *status);

@@ -11,9 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_GROUPS 4
-#define MAX_PEERS  256
-#define MAX_KEYS   64
+#define MAX_GROUPS  4
+#define MAX_PEERS   256
+#define MAX_KEYS    64
+#define MAX_SENDERS 256
 
 #define AT(type, member) .offset = offsetof(struct type, member)
 
@@ -83,6 +84,12 @@ static const struct conf_field security_fields[] = {
 	 .sub = &key_mapping,
 	 .item_size = sizeof(struct security_key_conf)},
 	{.name = "sign-with", .kind = CONF_U32, AT(security_conf, sign_with), .min = 1},
+	{.name = "accept-from",
+	 .kind = CONF_LIST,
+	 AT(security_conf, accept_from),
+	 .max = MAX_SENDERS,
+	 .item = CONF_PREFIX,
+	 .item_size = sizeof(struct conf_prefix)},
 	{.name = NULL},
 };
 const struct conf_mapping security_conf_mapping = {

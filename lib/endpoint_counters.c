@@ -4,6 +4,7 @@
  * reason for which the codec, authentication or the session drops a message
  * (MSG-4).  Must not know how they come about.
  */
+#include "lib/daemon.h"
 #include "lib/endpoint_priv.h"
 
 struct list {
@@ -74,6 +75,7 @@ size_t endpoint_counters(const struct endpoint *ep, struct endpoint_counter *out
 #undef X
 	};
 	struct list l = {out, 0, cap};
+	uint64_t now_ms = daemon_now_ms();
 
 	for (size_t i = 0; i < COUNT(own); i++)
 		add(&l, own[i].group, own[i].name, own[i].help, ep->counts[i]);
@@ -83,6 +85,10 @@ size_t endpoint_counters(const struct endpoint *ep, struct endpoint_counter *out
 		add_drop(&l, auth_drops[i].name, auth_drops[i].help, ep->auth[auth_drops[i].value]);
 	for (size_t i = 0; i < COUNT(session_drops); i++)
 		add_drop(&l, session_drops[i].name, session_drops[i].help, ep->verdicts[session_drops[i].value]);
+	if (ep->group_count > 0)
+		add(&l, "now", "group-quiet-seconds", "since another was last heard by a group, or since the start",
+		    (now_ms - ep->group_ms) / 1000);
+	add(&l, "now", "direct-quiet-seconds", "the same, of messages to our address", (now_ms - ep->direct_ms) / 1000);
 	add_drop(&l, "receive-queue-full", "came faster than they were read", endpoint_sockets_missed(ep));
 	return l.n;
 }

@@ -167,7 +167,9 @@ static void judge(struct endpoint *ep, struct incoming *in)
 			ep->handler->peer_known(ep->ctx, &in->from);
 		return;
 	case SESSION_OURSELVES:
-		ep->counts[ENDPOINT_OWN]++;
+		ep->counts[in->h.incarnation == ep->incarnation ? ENDPOINT_OWN : ENDPOINT_TWIN]++;
+		if (in->h.incarnation != ep->incarnation)
+			log_drop(ep, in, "session: ", "it has the identity of this daemon");
 		return;
 	case SESSION_PENDING:
 	case SESSION_NOT_FOR_US:
@@ -188,7 +190,7 @@ static void receive_one(struct endpoint *ep, struct incoming *in, bool truncated
 		return;
 	}
 	in->from.identity = in->h.source;
-	v = auth_check(ep->ring, in->buf, in->len, &in->h, &security);
+	v = auth_check(ep->trust->ring, in->buf, in->len, &in->h, &security);
 	ep->auth[v]++;
 	if (v != AUTH_OK) {
 		log_drop(ep, in, "authentication: ", auth_verdict_name(v));
@@ -197,7 +199,16 @@ static void receive_one(struct endpoint *ep, struct incoming *in, bool truncated
 	judge(ep, in);
 }
 
-static void receive_batch(struct endpoint *ep, unsigned n)
+/* By which way others are heard tells what fails when they are not. */
+static void note_way(struct endpoint *ep, const struct endpoint_peer *from, bool group, uint64_t now_ms)
+{
+	if (from->port == ep->port && addr_equal(&from->addr, &ep->self.addr))
+		return;
+	ep->counts[group ? ENDPOINT_GROUP_HEARD : ENDPOINT_DIRECT_HEARD]++;
+	*(group ? &ep->group_ms : &ep->direct_ms) = now_ms;
+}
+
+static void receive_batch(struct endpoint *ep, unsigned n, bool group)
 {
 	struct endpoint_receive *rx = ep->receive;
 	uint64_t now_ms = daemon_now_ms();
@@ -218,6 +229,12 @@ static void receive_batch(struct endpoint *ep, unsigned n)
 			ep->counts[ENDPOINT_SOURCE]++; /* nobody to answer to */
 			continue;
 		}
+		if (!endpoint_trust_hears(ep->trust, &in.from.addr)) {
+			ep->counts[ENDPOINT_SENDER]++;
+			log_drop(ep, &in, "sender: ", "not in security.accept-from");
+			continue;
+		}
+		note_way(ep, &in.from, group, now_ms);
 		receive_one(ep, &in, truncated);
 	}
 }
@@ -239,7 +256,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 	n = recvmmsg(fd, rx->messages, ENDPOINT_BATCH, MSG_DONTWAIT, NULL);
 	if (n < 0) /* nothing there, or an error of the past that reading it has cleared */
 		return 0;
-	receive_batch(ep, (unsigned)n);
+	receive_batch(ep, (unsigned)n, s->group.family != 0);
 	if (ep->handler->batch_end != NULL)
 		ep->handler->batch_end(ep->ctx);
 	endpoint_flush(ep);
@@ -297,12 +314,12 @@ static bool take_conf(struct endpoint *ep, const struct endpoint_conf *conf)
 
 static int open_parts(struct endpoint *ep, const struct endpoint_conf *conf, const struct security_conf *security)
 {
-	int status = endpoint_keys_load(&ep->ring, security);
+	struct endpoint_trust *trust;
+	int status = endpoint_trust_load(&trust, security);
 
 	if (status != EXITCODE_OK)
 		return status;
-	if (security->keys.count == 0)
-		log_warning("security.keys is empty: service messages are neither signed nor checked");
+	endpoint_believe(ep, trust);
 	ep->session = session_new(ep->identity, ep->incarnation, daemon_random, NULL);
 	ep->receive = receive_new();
 	if (!take_conf(ep, conf) || ep->session == NULL || ep->receive == NULL || endpoint_queue_open(ep) < 0) {
@@ -327,6 +344,7 @@ int endpoint_open(struct endpoint **out, sd_event *loop, uint64_t identity, cons
 	ep->loop = sd_event_ref(loop);
 	ep->identity = identity;
 	ep->incarnation = new_incarnation();
+	ep->group_ms = ep->direct_ms = daemon_now_ms();
 	ep->handler = handler;
 	ep->ctx = ctx;
 	set_name(ep, name);
@@ -340,6 +358,15 @@ int endpoint_open(struct endpoint **out, sd_event *loop, uint64_t identity, cons
 	return EXITCODE_OK;
 }
 
+void endpoint_believe(struct endpoint *ep, struct endpoint_trust *trust)
+{
+	endpoint_trust_free(ep->trust);
+	ep->trust = trust;
+	ep->counts[ENDPOINT_TRUST]++;
+	if (!auth_ring_expects(trust->ring))
+		log_warning("security.keys is empty: service messages are neither signed nor checked");
+}
+
 void endpoint_close(struct endpoint *ep)
 {
 	if (ep == NULL)
@@ -349,7 +376,7 @@ void endpoint_close(struct endpoint *ep)
 	free(ep->receive);
 	free(ep->peers);
 	session_free(ep->session);
-	auth_ring_free(ep->ring);
+	endpoint_trust_free(ep->trust);
 	sd_event_unref(ep->loop);
 	free(ep);
 }

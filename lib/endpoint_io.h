@@ -44,10 +44,20 @@ struct security_key_conf {
 	struct conf_list identities; /* uint64_t; empty: anyone */
 };
 struct security_conf {
-	struct conf_list keys; /* struct security_key_conf; empty: nothing signed, nothing expected */
-	uint32_t sign_with;    /* default: the first key */
+	struct conf_list keys;        /* struct security_key_conf; empty: nothing signed, nothing expected */
+	uint32_t sign_with;           /* default: the first key */
+	struct conf_list accept_from; /* struct conf_prefix: nobody else is heard; empty: anyone */
 };
 extern const struct conf_mapping security_conf_mapping;
+
+/* ---- whom to believe ---- */
+
+/* What `security:` says, with the keys read from their files. */
+struct endpoint_trust;
+
+/* Read the key files.  Returns 0, or an enum exitcode after one clear log line; nothing is kept open. */
+int endpoint_trust_load(struct endpoint_trust **trust, const struct security_conf *conf);
+void endpoint_trust_free(struct endpoint_trust *trust); /* wipes secrets; NULL is allowed */
 
 /* ---- the endpoint ---- */
 
@@ -78,6 +88,8 @@ int endpoint_open(struct endpoint **ep, sd_event *loop, uint64_t identity, const
 		  const struct endpoint_conf *conf, const struct security_conf *security,
 		  const struct endpoint_handler *handler, void *ctx);
 void endpoint_close(struct endpoint *ep);
+/* From now on sign and check by these; takes them.  Who is known stays known (SEC-3: keys roll without an outage). */
+void endpoint_believe(struct endpoint *ep, struct endpoint_trust *trust);
 
 /* Queue a message to one peer; header fields and security are filled in, and
  * our identity segment where the type allows it and none is set.

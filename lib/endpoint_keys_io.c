@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reading key files into a key ring.  A secret must not be readable by
- * others, and no copy of it outlives its way into the ring.  SEC-1, SEC-3.
+ * Whom to believe: reading key files into a key ring, and who may be heard at
+ * all.  A secret must not be readable by others, and no copy of it outlives its
+ * way into the ring.  SEC-1, SEC-3.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -98,23 +100,73 @@ static int load_key(struct auth_ring *ring, const struct security_key_conf *key)
 	return status;
 }
 
-int endpoint_keys_load(struct auth_ring **ring, const struct security_conf *conf)
+static int load_keys(struct auth_ring *ring, const struct security_conf *conf)
 {
 	const struct security_key_conf *keys = conf->keys.items;
 	int status = EXITCODE_OK;
 
-	*ring = auth_ring_new();
-	if (*ring == NULL) {
+	for (size_t i = 0; i < conf->keys.count && status == EXITCODE_OK; i++)
+		status = load_key(ring, &keys[i]);
+	if (status == EXITCODE_OK && conf->keys.count > 0)
+		auth_ring_use(ring, conf->sign_with != 0 ? conf->sign_with : keys[0].id);
+	return status;
+}
+
+/* ---- the whole ---- */
+
+int endpoint_trust_load(struct endpoint_trust **out, const struct security_conf *conf)
+{
+	struct endpoint_trust *t = calloc(1, sizeof(*t));
+	size_t count = conf->accept_from.count;
+	int status;
+
+	*out = NULL;
+	if (t != NULL) {
+		t->ring = auth_ring_new();
+		t->accept_from = calloc(count + 1, sizeof(*t->accept_from));
+	}
+	if (t == NULL || t->ring == NULL || t->accept_from == NULL) {
 		log_error("cannot set up libcrypto");
+		endpoint_trust_free(t);
 		return EXITCODE_FAILURE;
 	}
-	for (size_t i = 0; i < conf->keys.count && status == EXITCODE_OK; i++)
-		status = load_key(*ring, &keys[i]);
-	if (status == EXITCODE_OK && conf->keys.count > 0)
-		auth_ring_use(*ring, conf->sign_with != 0 ? conf->sign_with : keys[0].id);
-	if (status != EXITCODE_OK) {
-		auth_ring_free(*ring);
-		*ring = NULL;
-	}
+	if (count > 0)
+		memcpy(t->accept_from, conf->accept_from.items, count * sizeof(*t->accept_from));
+	t->accept_count = count;
+	status = load_keys(t->ring, conf);
+	if (status == EXITCODE_OK)
+		*out = t;
+	else
+		endpoint_trust_free(t);
 	return status;
+}
+
+void endpoint_trust_free(struct endpoint_trust *t)
+{
+	if (t == NULL)
+		return;
+	auth_ring_free(t->ring);
+	free(t->accept_from);
+	free(t);
+}
+
+static bool covers(const struct conf_prefix *p, const struct addr *a)
+{
+	uint8_t mask[16];
+
+	if (p->addr.family != a->family)
+		return false;
+	addr_mask(a->family, p->plen, mask);
+	for (size_t i = 0; i < addr_len(a->family); i++)
+		if ((p->addr.b[i] ^ a->b[i]) & mask[i])
+			return false;
+	return true;
+}
+
+bool endpoint_trust_hears(const struct endpoint_trust *t, const struct addr *a)
+{
+	for (size_t i = 0; i < t->accept_count; i++)
+		if (covers(&t->accept_from[i], a))
+			return true;
+	return t->accept_count == 0;
 }

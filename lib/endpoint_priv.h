@@ -30,12 +30,17 @@
 	X(RECEIVED_BYTES, "messages", "received-bytes", "their bytes")                                                 \
 	X(ACCEPTED, "messages", "accepted", "handed to the daemon")                                                    \
 	X(OWN, "messages", "own-heard", "our own, come back by the group")                                             \
+	X(GROUP_HEARD, "messages", "group-heard", "of others, that came by a group")                                   \
+	X(DIRECT_HEARD, "messages", "direct-heard", "of others, that came to our address")                             \
 	X(SENT, "messages", "sent", "datagrams sent")                                                                  \
 	X(SENT_BYTES, "messages", "sent-bytes", "their bytes")                                                         \
 	X(CHALLENGES, "messages", "challenges-sent", "peers asked to prove that they live now")                        \
 	X(RESPONSES, "messages", "responses-sent", "challenges of peers answered")                                     \
 	X(KNOWN, "messages", "peers-known", "peers that proved it")                                                    \
+	X(TRUST, "messages", "security-loaded", "times that keys and senders were taken from the configuration")       \
 	X(SOURCE, "message-drops", "source", "no address to answer to")                                                \
+	X(SENDER, "message-drops", "sender", "from an address that security.accept-from does not have")                \
+	X(TWIN, "message-drops", "same-identity", "of another that has our identity")                                  \
 	X(CHALLENGE_LIMITED, "message-drops", "challenge-limited",                                                     \
 	  "challenges and answers not sent: too many to one address")                                                  \
 	X(QUEUE_FULL, "message-drops", "send-queue-full", "the kernel takes no more, and the queue is full")           \
@@ -83,13 +88,19 @@ struct endpoint_bucket {
 	uint32_t sent;
 };
 
+struct endpoint_trust {
+	struct auth_ring *ring;
+	struct conf_prefix *accept_from; /* count 0: anyone */
+	size_t accept_count;
+};
+
 struct endpoint {
 	sd_event *loop;
 	uint64_t identity, incarnation;
 	struct wire_identity self; /* what goes into identity segments */
 	const struct endpoint_handler *handler;
 	void *ctx;
-	struct auth_ring *ring;
+	struct endpoint_trust *trust;
 	struct session *session;
 
 	/* Of the configuration, copied. */
@@ -110,14 +121,15 @@ struct endpoint {
 	uint64_t bucket_key[2];
 	struct endpoint_bucket buckets[ENDPOINT_BUCKETS];
 	struct log_limit receive_log, send_log;
+	uint64_t group_ms, direct_ms; /* when another was last heard; first: when we began to listen */
 	uint64_t counts[ENDPOINT_COUNT_END];
 	uint64_t faults[WIRE_FAULT_COUNT];
 	uint64_t auth[AUTH_WRONG + 1];
 	uint64_t verdicts[SESSION_COUNT];
 };
 
-/* endpoint_keys_io.c: 0 and a ring, or an enum exitcode after one log line. */
-int endpoint_keys_load(struct auth_ring **ring, const struct security_conf *conf);
+/* endpoint_keys_io.c: is this a sender that may be heard? */
+bool endpoint_trust_hears(const struct endpoint_trust *trust, const struct addr *a);
 
 /* endpoint_socket_io.c */
 int endpoint_sockets_open(struct endpoint *ep, const struct endpoint_conf *conf, sd_event_io_handler_t on_io);

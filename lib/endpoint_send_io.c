@@ -209,7 +209,7 @@ static size_t make(struct endpoint *ep, uint64_t destination, struct wire_msg *m
 	m->present &= ~wire_bit(WIRE_SEG_SECURITY);
 	m->required &= ~wire_bit(WIRE_SEG_SECURITY);
 	session_stamp(ep->session, destination, &m->h);
-	auth_prepare(ep->ring, m);
+	auth_prepare(ep->trust->ring, m);
 	len = wire_encode(m, buf, WIRE_MAX);
 	if (len < 0 && named) { /* the packet inside is what matters */
 		m->present &= ~wire_bit(WIRE_SEG_IDENTITY);
@@ -219,7 +219,7 @@ static size_t make(struct endpoint *ep, uint64_t destination, struct wire_msg *m
 		ep->counts[ENDPOINT_UNENCODABLE]++;
 		return 0;
 	}
-	if (!auth_sign(ep->ring, buf, (size_t)len)) {
+	if (!auth_sign(ep->trust->ring, buf, (size_t)len)) {
 		ep->counts[ENDPOINT_UNSIGNED]++;
 		return 0;
 	}

@@ -631,6 +631,70 @@ START_TEST(test_MSG_1_burst_arrives_whole)
 }
 END_TEST
 
+/* A large one, from a to b.  False: there is no room for it. */
+static bool send_large(struct side *a, const struct endpoint_peer *to)
+{
+	static uint8_t packet[60000] = {0x45};
+	struct wire_msg m;
+
+	wire_start(&m, WIRE_PACKET);
+	m.packet = (struct wire_blob){packet, sizeof(packet)};
+	wire_set(&m, WIRE_SEG_IP_PACKET, true);
+	return endpoint_send(a->ep, to, &m);
+}
+
+/* A way out so slow that first the kernel's buffer fills and then the queue.  What is queued goes when there is room
+ * again. */
+START_TEST(test_ARCH_10_full_send_queue_is_counted)
+{
+	struct endpoint_peer to_b;
+	struct side a, b;
+	unsigned sent = 0;
+
+	small_network();
+	ck_assert_int_eq(system("ip link set lo mtu 65536"), 0); /* NOLINT(cert-env33-c): a fixed text */
+	acquainted(&a, &b);
+	to_b = peer_of(&b, 0xb);
+	ck_assert_int_eq(system("tc qdisc add dev lo root tbf rate 8kbit burst 70000 limit 500000000"), 0); /* NOLINT */
+	while (sent < 4000 && send_large(&a, &to_b))
+		sent++;
+	ck_assert_uint_lt(sent, 4000);
+	ck_assert(!send_large(&a, &to_b));
+	ck_assert_uint_eq(counter(&a, "send-queue-full"), 2);
+	ck_assert_int_eq(system("tc qdisc del dev lo root"), 0); /* NOLINT: what the kernel had is lost */
+	ck_assert(run_until(&b.messages, 200));
+	run_for(50);
+	ck_assert(send_large(&a, &to_b));
+	ck_assert_uint_eq(counter(&a, "send-queue-full"), 2);
+	stop(&a);
+	stop(&b);
+}
+END_TEST
+
+/* Faster than they are read: the rest is lost and counted, and it goes on. */
+START_TEST(test_ARCH_10_full_receive_buffer_is_counted)
+{
+	struct endpoint_peer to_b;
+	struct side a, b;
+	unsigned before;
+
+	acquainted(&a, &b);
+	to_b = peer_of(&b, 0xb);
+	for (int i = 0; i < 1000; i++) {
+		ck_assert(send_large(&a, &to_b));
+		endpoint_flush(a.ep); /* the loop, which would read, does not run */
+	}
+	ck_assert_uint_gt(counter(&b, "receive-queue-full"), 0);
+	ck_assert_uint_lt(counter(&b, "receive-queue-full"), 1000);
+	run_for(100);
+	before = b.messages;
+	ck_assert(send_large(&a, &to_b));
+	ck_assert(run_until(&b.messages, before + 1));
+	stop(&a);
+	stop(&b);
+}
+END_TEST
+
 START_TEST(test_ARCH_4_group_and_unicast_peers_hear)
 {
 	struct third t;
@@ -654,6 +718,10 @@ START_TEST(test_ARCH_4_group_and_unicast_peers_hear)
 	ck_assert_uint_eq(b.last.h.destination, 0);
 	ck_assert_uint_eq(counter(&a, "own-heard"), 2); /* its own, by the group: no error */
 	ck_assert_uint_eq(counter(&a, "replay") + counter(&a, "not-for-us"), 0);
+	ck_assert_uint_eq(counter(&b, "group-heard"), 2);
+	ck_assert_uint_eq(counter(&a, "group-heard"), 0);
+	ck_assert_uint_ge(counter(&b, "direct-heard"), 1);
+	ck_assert_uint_le(counter(&b, "group-quiet-seconds"), 2);
 	ck_assert(third_receive(&t)); /* the configured peer got the same */
 	ck_assert_uint_eq(t.bytes[1], WIRE_HELLO);
 	/* Captured and said again from elsewhere it is still old. */
@@ -797,6 +865,100 @@ START_TEST(test_SEC_3_key_file_others_can_change_is_refused)
 }
 END_TEST
 
+/* Another secret under another id; who is known stays known, and the old key is good until it is taken away. */
+START_TEST(test_SEC_3_keys_roll_while_it_runs)
+{
+	struct endpoint_trust *trust;
+	struct security_key_conf both[2], *old = &both[0], *new = &both[1];
+	struct security_conf security = {.keys = {both, 2}, .sign_with = 8};
+	struct third t, rolled;
+	struct side b;
+	char file[64];
+
+	prepare(&b, 2);
+	start(&b, 0xb, "manager");
+	third_start(&t, SECRET);
+	third_introduce(&t, &b, 0xb);
+	write_key(file, "the next secret", 0600);
+	*old = b.key;
+	*new = (struct security_key_conf){.id = 8, .scheme = WIRE_SCHEME_HMAC_SHA256, .file = file};
+	ck_assert_int_eq(endpoint_trust_load(&trust, &security), EXITCODE_OK);
+	endpoint_believe(b.ep, trust);
+	third_hello(&t);
+	third_send(&t, &b);
+	ck_assert(run_until(&b.messages, 1));
+	security.keys = (struct conf_list){new, 1};
+	ck_assert_int_eq(endpoint_trust_load(&trust, &security), EXITCODE_OK);
+	endpoint_believe(b.ep, trust);
+	third_hello(&t);
+	third_send(&t, &b);
+	run_for(30);
+	ck_assert_uint_eq(b.messages, 1);
+	ck_assert_uint_eq(counter(&b, "authentication-unknown-key"), 1);
+	rolled = t; /* the same party, in the same session */
+	rolled.ring = auth_ring_new();
+	ck_assert(auth_ring_add(rolled.ring, 8, WIRE_SCHEME_HMAC_SHA256, "the next secret", 15, NULL, 0));
+	ck_assert(auth_ring_use(rolled.ring, 8));
+	third_hello(&rolled);
+	third_send(&rolled, &b);
+	ck_assert(run_until(&b.messages, 2));
+	ck_assert_uint_eq(b.known, 1);
+	auth_ring_free(rolled.ring);
+	/* What cannot be read changes nothing. */
+	unlink(file);
+	ck_assert_int_eq(endpoint_trust_load(&trust, &security), EXITCODE_CONFIG);
+	ck_assert_ptr_null(trust);
+	third_stop(&t);
+	stop(&b);
+}
+END_TEST
+
+START_TEST(test_SEC_1_only_configured_senders_are_heard)
+{
+	struct conf_prefix from[2] = {{.addr = own_address(0), .plen = 27}, {.addr = own_address(33), .plen = 32}};
+	struct third t;
+	struct side b;
+
+	prepare(&b, 2);
+	b.security.accept_from = (struct conf_list){from, 1}; /* hosts 0 to 31; the third one is 33 */
+	start(&b, 0xb, "manager");
+	third_start(&t, SECRET);
+	third_hello(&t);
+	third_send(&t, &b);
+	run_for(30);
+	ck_assert_uint_eq(counter(&b, "sender"), 1);
+	ck_assert_uint_eq(counter(&b, "challenges-sent"), 0);
+	stop(&b);
+	prepare(&b, 2);
+	b.security.accept_from = (struct conf_list){from, 2};
+	start(&b, 0xb, "manager");
+	third_introduce(&t, &b, 0xb);
+	ck_assert_uint_eq(counter(&b, "sender"), 0);
+	third_stop(&t);
+	stop(&b);
+}
+END_TEST
+
+START_TEST(test_MSG_13_another_with_our_identity_is_told_from_ourselves)
+{
+	struct endpoint_peer to_b;
+	struct side a, b;
+
+	prepare(&a, 1);
+	prepare(&b, 2);
+	start(&a, 0xa, "one");
+	start(&b, 0xa, "twin");
+	to_b = peer_of(&b, 0);
+	say_hello(a.ep, &to_b);
+	run_for(50);
+	ck_assert_uint_eq(counter(&b, "same-identity"), 1);
+	ck_assert_uint_eq(counter(&b, "own-heard"), 0);
+	ck_assert_uint_eq(b.messages, 0);
+	stop(&a);
+	stop(&b);
+}
+END_TEST
+
 /* On a real interface, where the kernel gives a group's packets back to this machine only if it was asked to. */
 START_TEST(test_ARCH_4_group_is_heard_by_others_on_the_same_machine)
 {
@@ -927,13 +1089,18 @@ int main(void)
 	tcase_add_test(tc, test_MSG_3_required_unknown_goes_to_undecodable);
 	tcase_add_test(tc, test_MSG_11_sixty_kilobytes_arrive);
 	tcase_add_test(tc, test_MSG_1_burst_arrives_whole);
+	tcase_add_test(tc, test_ARCH_10_full_send_queue_is_counted);
+	tcase_add_test(tc, test_ARCH_10_full_receive_buffer_is_counted);
 	tcase_add_test(tc, test_ARCH_4_group_and_unicast_peers_hear);
 	tcase_add_test(tc, test_KEY_3_ipv6_endpoints);
 	tcase_add_test(tc, failed_sends_are_counted_and_not_fatal);
 	tcase_add_test(tc, opening_says_what_is_missing);
 	tcase_add_test(tc, test_SEC_4_flood_of_one_source_draws_a_bounded_number_of_replies);
 	tcase_add_test(tc, test_SEC_3_key_file_others_can_change_is_refused);
+	tcase_add_test(tc, test_SEC_3_keys_roll_while_it_runs);
+	tcase_add_test(tc, test_SEC_1_only_configured_senders_are_heard);
 	tcase_add_test(tc, test_ARCH_4_group_is_heard_by_others_on_the_same_machine);
+	tcase_add_test(tc, test_MSG_13_another_with_our_identity_is_told_from_ourselves);
 	tcase_add_test(conf, test_ARCH_5_control_configuration);
 	tcase_add_test(conf, test_SEC_3_security_configuration);
 	suite_add_tcase(suite, tc);

@@ -41,7 +41,11 @@ void settings_add_endpoint(struct settings *s, const struct endpoint_conf *contr
 	settings_add(s, "control.group", "%s", list);
 	settings_add(s, "control.group-port", "%u", control->group_port);
 	settings_add(s, "control.multicast", "%s", control->multicast ? "true" : "false");
+	settings_add(s, "control.multicast-ttl", "%u", control->multicast_ttl);
+	settings_add(s, "control.peers", "%zu", control->peers.count);
 	settings_add(s, "security.keys", "%zu", keys->keys.count);
+	settings_add(s, "security.sign-with", "%u", keys->sign_with);
+	settings_add(s, "security.accept-from", "%zu", keys->accept_from.count);
 }
 
 void settings_give(struct settings *s, Turnout__Reply *reply)

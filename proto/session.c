@@ -97,8 +97,10 @@ static bool window_take(struct window *w, uint64_t sequence)
 	if (sequence - w->newest >= WINDOW_BITS)
 		memset(w->seen, 0, sizeof w->seen);
 	else
-		for (uint64_t s = w->newest + 1; s < sequence; s++)
-			*window_word(w, s, &bit) &= ~bit;
+		for (uint64_t s = w->newest + 1; s < sequence; s++) {
+			uint64_t *word = window_word(w, s, &bit); /* a statement of its own: it sets bit */
+			*word &= ~bit;
+		}
 	w->newest = sequence;
 	uint64_t *word = window_word(w, sequence, &bit);
 	*word |= bit;

@@ -229,6 +229,7 @@ static void on_reload(void *ctx)
 {
 	struct smd *d = ctx;
 	struct smd_conf *conf = calloc(1, sizeof(*conf)), *old = d->conf;
+	struct endpoint_trust *trust;
 	char errors[8192] = "out of memory";
 
 	if (!conf || !smd_config_load_quiet(d->conf_path, conf, errors, sizeof(errors))) {
@@ -237,11 +238,18 @@ static void on_reload(void *ctx)
 		free(conf);
 		return;
 	}
-	if (!manager_reload(d->manager, conf, errors, sizeof(errors), daemon_now_ms())) {
-		manager_reload_refused(d->manager, errors);
+	if (endpoint_trust_load(&trust, &conf->security) != EXITCODE_OK) {
+		manager_reload_refused(d->manager, "a key cannot be used");
 		free_conf(conf);
 		return;
 	}
+	if (!manager_reload(d->manager, conf, errors, sizeof(errors), daemon_now_ms())) {
+		manager_reload_refused(d->manager, errors);
+		endpoint_trust_free(trust);
+		free_conf(conf);
+		return;
+	}
+	endpoint_believe(d->endpoint, trust);
 	d->conf = conf;
 	checker_free(d->checker);
 	d->checker = NULL;
@@ -357,6 +365,19 @@ static int serve(struct smd *d, const struct daemon_options *o)
 	return EXITCODE_OK;
 }
 
+/* Whether it would start, as far as files tell: keys are read, too. */
+static int check(const struct smd_conf *conf, const char *path)
+{
+	struct endpoint_trust *trust;
+	char text[64];
+	int status = endpoint_trust_load(&trust, &conf->security);
+
+	if (status == EXITCODE_OK)
+		printf("%s: good; %s\n", path, in_words(conf, text, sizeof(text)));
+	endpoint_trust_free(trust);
+	return status;
+}
+
 static const struct daemon_usage usage = {
 	.program = "smd",
 	.summary = "Turnout's service manager: decides where the flows of services go",
@@ -369,11 +390,11 @@ int main(int argc, char **argv)
 	static const int bind_caps[] = {CAP_NET_BIND_SERVICE};
 	struct daemon_options options;
 	struct smd d = {.lock = -1};
-	char text[64];
 	int status;
 
 	if (!daemon_parse(&options, argc, argv, &usage, &status))
 		return status;
+	daemon_no_core();
 	d.conf_path = options.config;
 	d.conf = calloc(1, sizeof(*d.conf));
 	if (!d.conf)
@@ -383,9 +404,9 @@ int main(int argc, char **argv)
 		return EXITCODE_CONFIG;
 	}
 	if (options.check) {
-		printf("%s: good; %s\n", options.config, in_words(d.conf, text, sizeof(text)));
+		status = check(d.conf, options.config);
 		free_conf(d.conf);
-		return EXITCODE_OK;
+		return status;
 	}
 	set_name(&d);
 	status = daemon_drop_capabilities(bind_caps, d.conf->control.port < FIRST_PRIVILEGE_FREE_PORT);

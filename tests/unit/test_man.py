@@ -153,7 +153,10 @@ def test_fields_are_in_the_configuration_document_too(daemon):
 def test_example_is_a_good_configuration(daemon, tmp_path):
     text = chapter(f"turnout-{daemon}.yaml.5", "EXAMPLES").split("```\n")[1]
     config = tmp_path / "config.yaml"
-    config.write_text(text)
+    key = tmp_path / "key1"
+    key.write_text("a secret for this test")
+    key.chmod(0o600)
+    config.write_text(text.replace("/etc/turnout/key1", str(key)))
     done = subprocess.run([BUILD / "bin" / daemon, "--check", "--config", config], text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
 

@@ -192,6 +192,8 @@ START_TEST(bad_options_and_filters_are_refused_before_anything_ARCH_7)
 	REFUSED("filter 'tcp prt 80'", "capture", "tcp", "prt", "80");
 	REFUSED("-w needs a value", "capture", "-w");
 	REFUSED("--drops is an option of capture, not of version", "version", "--drops");
+	REFUSED("--count is an option of capture and watch, not of doctor", "doctor", "--count", "3");
+	REFUSED("--for '0s': a duration such as 500ms, 10s or 1m is needed", "doctor", "--for", "0s");
 }
 END_TEST
 

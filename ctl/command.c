@@ -239,7 +239,8 @@ static enum exitcode dispatch(struct ctl *c)
 	if (c->capture.given && command->run != capture_run)
 		return ctl_error(c, EXITCODE_USAGE, "--%s is an option of capture, not of %s", c->capture.given,
 				 command->name);
-	if (c->capture.bound && command->run != capture_run && command->run != watch_run)
+	if (c->capture.bound && command->run != capture_run && command->run != watch_run &&
+	    (command->run != doctor_run || c->capture.count))
 		return ctl_error(c, EXITCODE_USAGE, "--%s is an option of capture and watch, not of %s",
 				 c->capture.bound, command->name);
 	return command->run(c);

@@ -32,6 +32,13 @@ struct fact_interface {
 	char master[16], master_kind[16]; /* "bridge" and so on; empty: its own master */
 	char vlan[16];                    /* a VLAN device on it; empty: none */
 	int64_t sent;                     /* packets; FACT_UNKNOWN */
+	bool bridge, snooping, querier;   /* of a bridge: does it look who joins groups; does it ask */
+};
+
+/* A multicast group that somebody here has joined at an interface. */
+struct fact_group {
+	char interface[16];
+	struct addr group;
 };
 
 /* A network that an address of an interface connects to. */
@@ -69,6 +76,8 @@ struct fact_host {
 	size_t rule_count;
 	struct fact_proxy *proxies;
 	size_t proxy_count;
+	struct fact_group *groups;
+	size_t group_count;
 	enum fact_state features[FEATURES]; /* YES, NO, or DENIED: not permitted to try */
 	enum fact_state networkd;           /* YES: runs */
 	bool networkd_keeps_routes;         /* ManageForeignRoutes=no */
@@ -93,6 +102,17 @@ struct fact_pages {
 	size_t count;
 };
 
+/* Control messages of one sender that came in at an interface, whoever they were for. */
+struct fact_heard {
+	char interface[16];
+	struct addr from, to;
+	uint16_t from_port, to_port;
+	uint64_t identity; /* 0: not known, as with another version */
+	uint8_t version, type;
+	unsigned count;
+};
+#define FACT_HEARD 16
+
 enum fact_listing {
 	FACT_COUNTERS,
 	FACT_AGENTS,
@@ -116,6 +136,12 @@ struct fact_daemon {
 	/* Of a routed-glue: FRRouting as it is configured there. */
 	struct fact_frr frr[FRR_DAEMONS];
 	size_t frr_count;
+	/* Of a daemon that misses its peers.  YES: listened for so long, and heard these; NO: there was no need. */
+	enum fact_state listened;
+	unsigned listened_ms;
+	struct fact_heard heard[FACT_HEARD];
+	size_t heard_count;
+	uint64_t group_before, direct_before; /* messages of others that it had received when listening began */
 };
 
 struct facts {
@@ -179,13 +205,47 @@ void doctor_check_frr(const struct facts *facts, struct findings *f);      /* do
 void doctor_check_daemons(const struct facts *facts, struct findings *f);  /* doctor_daemons.c */
 void doctor_check_peers(const struct facts *facts, struct findings *f);    /* doctor_peers.c */
 
+/* Does it not hear whom it should? */
+bool doctor_misses_peers(const struct fact_daemon *d); /* doctor_peers.c */
+/* The interface of its control address, or the one named; NULL: not there. */
+const struct fact_interface *doctor_control_interface(const struct facts *facts, const struct fact_daemon *d);
+/* Why may it hear nobody?  Fills text, which begins with `what`, and fix. */
+void doctor_explain(const struct facts *facts, const struct fact_daemon *d, struct finding *x, const char *what);
+
+/* Of a daemon that hears its peers: does a firewall keep the group from it? */
+void doctor_check_filter(const struct facts *facts, const struct fact_daemon *d, struct findings *f);
+
+/* Fills *h but for interface and count, if the IP packet holds a control message; one of another version is known only
+ * by these ports.  doctor_heard.c */
+bool doctor_read_message(const uint8_t *packet, size_t len, uint16_t port, uint16_t group_port, struct fact_heard *h);
+
+/* Messages dropped that explain a silence, the surest first; ends with counter NULL.  doctor_silence.c */
+struct doctor_reason {
+	const char *counter, *text, *fix;
+};
+extern const struct doctor_reason doctor_reasons[];
+
+/* A control message on its way in or out.  doctor_rules.c */
+struct rules_packet {
+	const char *hook; /* "input" or "output" */
+	const char *interface;
+	const struct addr *to;
+	uint16_t port;
+	bool first; /* to conntrack it is the first of its flow */
+};
+/* Do rules of nftables surely drop it?  where: which. */
+bool doctor_rules_drop(const struct facts *facts, const struct rules_packet *p, char *where, size_t size);
+
 /* ---- collecting ---- */
 
-void facts_collect(struct facts *f);                        /* doctor_io.c */
-void facts_collect_kernel(struct facts *f);                 /* doctor_kernel_io.c: features, filters */
-void facts_collect_around(struct facts *f);                 /* doctor_around_io.c: what netlink tells */
-void facts_collect_frr(struct fact_daemon *d);              /* doctor_frr_io.c */
-bool facts_collect_daemons(struct ctl *c, struct facts *f); /* doctor_bus_io.c; false after a line: no permission */
+void facts_collect(struct ctl *c, struct facts *f);           /* doctor_io.c */
+void facts_collect_kernel(struct facts *f);                   /* doctor_kernel_io.c: features, filters */
+void facts_collect_around(struct facts *f);                   /* doctor_around_io.c: what netlink tells */
+void facts_collect_groups(struct facts *f);                   /* doctor_group_io.c */
+void facts_listen(struct ctl *c, struct facts *f);            /* doctor_listen_io.c */
+void facts_count_again(struct ctl *c, struct fact_daemon *d); /* doctor_bus_io.c: its counters as they are now */
+void facts_collect_frr(struct fact_daemon *d);                /* doctor_frr_io.c */
+bool facts_collect_daemons(struct ctl *c, struct facts *f);   /* doctor_bus_io.c; false after a line: no permission */
 void facts_free(struct facts *f);
 
 #endif

@@ -79,6 +79,22 @@ static struct fact_interface *by_index(struct fact_host *h, uint32_t ifindex)
 
 /* ---- links ---- */
 
+/* Of a bridge's own data. */
+static void bridge(const struct nlattr *data, struct fact_interface *i)
+{
+	const struct nlattr *a;
+
+	mnl_attr_for_each_nested(a, data)
+	{
+		if (mnl_attr_validate(a, MNL_TYPE_U8) < 0)
+			continue;
+		if (mnl_attr_get_type(a) == IFLA_BR_MCAST_SNOOPING)
+			i->snooping = mnl_attr_get_u8(a);
+		if (mnl_attr_get_type(a) == IFLA_BR_MCAST_QUERIER)
+			i->querier = mnl_attr_get_u8(a);
+	}
+}
+
 static int on_link(const struct nlmsghdr *h, void *ctx)
 {
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(h);
@@ -108,7 +124,10 @@ static int on_link(const struct nlmsghdr *h, void *ctx)
 			if (mnl_attr_get_type(b) == IFLA_INFO_KIND) {
 				string(b, kind);
 				vlan = strcmp(kind, "vlan") == 0;
+				i->bridge = strcmp(kind, "bridge") == 0;
 			}
+			if (mnl_attr_get_type(b) == IFLA_INFO_DATA && i->bridge)
+				bridge(b, i);
 		}
 	}
 	if (vlan && parent && !elsewhere && !*parent->vlan)

@@ -100,6 +100,18 @@ static void ask(struct fact_daemon *d, int timeout_ms)
 						: LIFE_HUNG;
 }
 
+void facts_count_again(struct ctl *c, struct fact_daemon *d)
+{
+	struct fact_pages before = d->listings[FACT_COUNTERS];
+
+	d->listings[FACT_COUNTERS] = (struct fact_pages){0};
+	if (collect(d, FACT_COUNTERS, TURNOUT__REQUEST__WHAT_SHOW_COUNTERS, c->timeout_ms) < 0)
+		d->life = LIFE_HUNG;
+	for (size_t i = 0; i < before.count; i++)
+		turnout__reply__free_unpacked(before.pages[i], NULL);
+	free(before.pages);
+}
+
 /* ---- all of them ---- */
 
 static bool add(struct ctl *c, struct facts *f, const char *dir, const char *name)

@@ -117,16 +117,18 @@ static void services(const struct fact_daemon *d, struct findings *f)
 	}
 	FACT_EACH(Turnout__ServiceRow, row, d, FACT_SERVICES, services)
 	{
-		bool waiting = strcmp(row->state, "waiting") == 0;
+		bool waiting = strcmp(row->state, "waiting") == 0, announced = strcmp(row->state, "announced") == 0;
 
-		if (strcmp(row->state, "announced") == 0) {
+		/* A filter has no servers. */
+		if (announced && (row->servers != 0 || strcmp(row->method, "filter") == 0)) {
 			f->good++;
 			continue;
 		}
 		x = finding_add(f, waiting ? SEVERITY_WARNING : SEVERITY_ERROR, "service", d, row->name);
 		finding_text(x,
-			     waiting ? "service %s at %s waits for the first checks of its servers"
-				     : "service %s at %s is withdrawn: none of its servers can be used",
+			     waiting     ? "service %s at %s waits for the first checks of its servers"
+			     : announced ? "service %s at %s is announced, but none of its servers can be used"
+					 : "service %s at %s is withdrawn: none of its servers can be used",
 			     row->name, row->vip);
 		finding_fix(x, "turnoutctl show servers");
 	}

@@ -275,7 +275,7 @@ static void firewall(struct fact_host *h)
 
 /* ---- all ---- */
 
-void facts_collect(struct facts *f)
+void facts_collect(struct ctl *c, struct facts *f)
 {
 	settings(&f->host);
 	interfaces(&f->host);
@@ -286,6 +286,8 @@ void facts_collect(struct facts *f)
 	for (size_t i = 0; i < f->daemon_count; i++)
 		if (fact_is(&f->daemons[i], "routed-glue"))
 			facts_collect_frr(&f->daemons[i]);
+	facts_collect_groups(f);
+	facts_listen(c, f);
 }
 
 static void daemon_free(struct fact_daemon *d)
@@ -311,6 +313,7 @@ void facts_free(struct facts *f)
 	free(f->host.subnets);
 	free(f->host.rules);
 	free(f->host.proxies);
+	free(f->host.groups);
 	free(f->host.ruleset);
 	*f = (struct facts){0};
 }

@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "ctl/capture.h"
 #include "ctl/doctor.h"
 #include "ctl/render.h"
 #include "ctl/text.h"
@@ -72,8 +73,11 @@ enum exitcode doctor_run(struct ctl *c)
 
 	if (c->argc > 1)
 		return ctl_error(c, EXITCODE_USAGE, "'%s' is one word too many: doctor takes none", c->argv[1]);
+	if (c->capture.duration && capture_duration(c->capture.duration) == 0)
+		return ctl_error(c, EXITCODE_USAGE, "--for '%s': a duration such as 500ms, 10s or 1m is needed",
+				 c->capture.duration);
 	if (facts_collect_daemons(c, &facts)) {
-		facts_collect(&facts);
+		facts_collect(c, &facts);
 		doctor_check(&facts, &f);
 		status = f.counts[SEVERITY_ERROR] + f.counts[SEVERITY_WARNING] > 0 ? EXITCODE_FAILURE : EXITCODE_OK;
 		if (f.no_memory || (c->json && !print_rows(c, &f)))
@@ -91,6 +95,8 @@ void doctor_details(FILE *out)
 	fprintf(out, "\nLooks at the daemons, the kernel's settings, the firewall, FRRouting, and the neighbours\n"
 		     "that daemons should hear; says what is wrong and what to do. Run it on the machine (or in\n"
 		     "the network namespace) of the daemons, as root: what it may not look at it calls unchecked.\n"
+		     "Where a daemon misses its peers it also listens for their messages, for 11 s at most, or as\n"
+		     "long as --for TIME (500ms, 10s, 1m) says.\n"
 		     "\nSeverities:\n"
 		     "  error      something does not work\n"
 		     "  warning    something may not work, or soon will not\n"

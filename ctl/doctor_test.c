@@ -56,6 +56,22 @@ static void counter(struct fact_daemon *d, const char *group, const char *name, 
 	row->value = value;
 }
 
+static void set_counter(struct fact_daemon *d, const char *name, uint64_t value)
+{
+	FACT_EACH(Turnout__CounterRow, row, d, FACT_COUNTERS, counters)
+	if (strcmp(row->name, name) == 0)
+		((Turnout__CounterRow *)(uintptr_t)row)->value = value;
+}
+
+static void set_setting(struct fact_daemon *d, const char *name, const char *value)
+{
+	FACT_EACH(Turnout__SettingRow, row, d, FACT_SETTINGS, settings)
+	if (strcmp(row->name, name) == 0) {
+		free(row->value);
+		((Turnout__SettingRow *)(uintptr_t)row)->value = strdup(value);
+	}
+}
+
 static struct fact_daemon *daemon_at(struct bed *b, size_t i)
 {
 	return &b->facts.daemons[i];
@@ -69,6 +85,7 @@ static void add_daemon(struct bed *b, size_t i, const char *program)
 	d->label = strdup(program);
 	d->name = strdup(program);
 	d->dir = strdup("/run/turnout");
+	d->listened = FACT_NO;
 	snprintf(d->program, sizeof(d->program), "%s", program);
 	snprintf(d->version, sizeof(d->version), "%s", TURNOUT_VERSION);
 	setting(d, "control.address", "10.77.0.1");
@@ -77,8 +94,13 @@ static void add_daemon(struct bed *b, size_t i, const char *program)
 	setting(d, "control.group", "239.255.75.10");
 	setting(d, "control.group-port", "7511");
 	setting(d, "security.keys", "1");
-	counter(d, "messages", "received", 100);
+	setting(d, "control.multicast", "true");
+	setting(d, "control.multicast-ttl", "8");
+	setting(d, "control.peers", "0");
+	counter(d, "messages", "group-heard", 50);
+	counter(d, "messages", "direct-heard", 40);
 	counter(d, "messages", "own-heard", 3);
+	counter(d, "messages", "peers-known", 1);
 }
 
 static void add_advertised(struct fact_daemon *d)
@@ -148,6 +170,7 @@ static void add_manager(struct bed *b)
 	s->state = strdup("up");
 	s->check = strdup("connection refused");
 	v->name = strdup("web");
+	v->servers = 1;
 	v->vip = strdup("203.0.113.10");
 	v->state = strdup("announced");
 }
@@ -558,6 +581,8 @@ static void with_rules(const char *rules, enum severity severity, const char *ch
 		0);
 	free(b->facts.host.ruleset);
 	b->facts.host.ruleset = all;
+	set_setting(daemon_at(b, FAD), "control.multicast", "false"); /* its chain `in` is about this host itself */
+	set_setting(daemon_at(b, SMD), "control.multicast", "false");
 	if (text) {
 		only(b, severity, check, text, fix);
 		return;
@@ -659,6 +684,137 @@ static Turnout__ManagerRow *its_manager(struct bed *b)
 	return daemon_at(b, FAD)->listings[FACT_MANAGERS].pages[0]->managers[0];
 }
 
+static void lose_manager(struct bed *b)
+{
+	daemon_at(b, FAD)->listings[FACT_MANAGERS].pages[0]->n_managers = 0;
+	free(its_manager(b)->name);
+	free(its_manager(b)->state);
+	free(its_manager(b)->address);
+	free(its_manager(b));
+}
+
+/* An agent without a manager, for which doctor listened and heard a message; the daemon counted it if `counted`. */
+static struct bed *listening_bed(const char *to, uint16_t port, const char *interface, uint8_t version, bool counted)
+{
+	struct bed *b = bed_new();
+	struct fact_daemon *d = daemon_at(b, FAD);
+	struct fact_heard *h = &d->heard[0];
+
+	lose_manager(b);
+	d->listened = FACT_YES;
+	d->listened_ms = 11000;
+	d->group_before = d->direct_before = counted ? 0 : 50;
+	set_counter(d, "peers-known", 0);
+	*h = (struct fact_heard){.from_port = 7510, .to_port = port, .version = version, .count = 1};
+	snprintf(h->interface, sizeof(h->interface), "%s", interface);
+	ck_assert(addr_parse("10.77.0.11", &h->from) && addr_parse(to, &h->to));
+	d->heard_count = 1;
+	return b;
+}
+
+START_TEST(what_is_heard_tells_why_ARCH_4)
+{
+	struct bed *b = listening_bed("239.1.1.1", 7511, "ctl", 1, true);
+
+	only(b, SEVERITY_ERROR, "peer",
+	     "10.77.0.11:7510 sends to group 239.1.1.1 port 7511, and this one listens to 239.255.75.10 port 7511",
+	     "the same control.group");
+	b = listening_bed("239.255.75.10", 7511, "lan", 1, true);
+	only(b, SEVERITY_ERROR, "peer", "come in from 10.77.0.11:7510 at lan, and it listens at ctl",
+	     "control.interface: lan");
+	b = listening_bed("239.255.75.10", 7511, "ctl", 1, false);
+	only(b, SEVERITY_ERROR, "peer",
+	     "messages from 10.77.0.11:7510 to 239.255.75.10:7511 come in at ctl, but do not reach it", "rp_filter");
+	b = listening_bed("239.255.75.10", 7511, "ctl", 2, true);
+	only(b, SEVERITY_ERROR, "peer", "another protocol version, 2 instead of 1", "same version");
+	b = listening_bed("239.255.75.10", 7511, "ctl", 1, true);
+	counter(daemon_at(b, FAD), "message-drops", "same-identity", 4);
+	only(b, SEVERITY_ERROR, "peer",
+	     "dropped 4 messages of another daemon that has its own identity, now from 10.77.0.11:7510", "`identity`");
+	b = listening_bed("239.255.75.10", 7511, "ctl", 1, true);
+	counter(daemon_at(b, FAD), "messages", "challenges-sent", 9);
+	only(b, SEVERITY_ERROR, "peer", "none of 9 challenges was answered", "UDP port 7510");
+	b = listening_bed("239.255.75.10", 7511, "ctl", 1, true);
+	counter(daemon_at(b, FAD), "messages", "challenges-sent", 9);
+	counter(daemon_at(b, FAD), "message-drops", "send-unreachable", 9);
+	only(b, SEVERITY_ERROR, "peer", "no route for 9 of its messages", "ip route get");
+	b = listening_bed("239.255.75.10", 7511, "ctl", 1, true);
+	set_setting(daemon_at(b, FAD), "control.multicast", "false");
+	only(b, SEVERITY_ERROR, "peer", "multicast is switched off here", "control.peers there");
+}
+END_TEST
+
+/* Nothing came in while doctor listened, and nothing by the group since the start. */
+static struct bed *deaf_bed(void)
+{
+	struct bed *b = listening_bed("239.255.75.10", 7511, "ctl", 1, true);
+
+	daemon_at(b, FAD)->heard_count = 0;
+	set_counter(daemon_at(b, FAD), "group-heard", 0);
+	set_counter(daemon_at(b, FAD), "direct-heard", 0);
+	return b;
+}
+
+static void join(struct bed *b, const char *interface, const char *group)
+{
+	struct fact_host *h = &b->facts.host;
+
+	h->groups = realloc(h->groups, (h->group_count + 1) * sizeof(*h->groups));
+	snprintf(h->groups[h->group_count].interface, 16, "%s", interface);
+	ck_assert(addr_parse(group, &h->groups[h->group_count++].group));
+}
+
+START_TEST(where_nothing_is_heard_it_is_narrowed_down_ARCH_4)
+{
+	struct bed *b = deaf_bed();
+
+	only(b, SEVERITY_ERROR, "peer", "at all at ctl, nor in the 11.0 s that doctor listened", "snooping");
+	b = deaf_bed();
+	daemon_at(b, FAD)->listened = FACT_DENIED;
+	only(b, SEVERITY_ERROR, "peer", "run turnoutctl doctor as root", "snooping");
+	b = deaf_bed();
+	set_setting(daemon_at(b, FAD), "control.multicast-ttl", "1");
+	only(b, SEVERITY_ERROR, "peer", "control.multicast-ttl is 1 here", "multicast routing");
+	b = deaf_bed();
+	set_setting(daemon_at(b, FAD), "control.multicast", "false");
+	only(b, SEVERITY_ERROR, "peer", "no message of others", "control.multicast is false");
+	b = deaf_bed();
+	join(b, "lan", "239.255.75.10");
+	join(b, "ctl", "224.0.0.1");
+	only(b, SEVERITY_ERROR, "peer", "no member of its group 239.255.75.10 at ctl", "joins again");
+	b = deaf_bed();
+	join(b, "ctl", "239.255.75.10");
+	interface(b, "ctl")->bridge = interface(b, "ctl")->snooping = true;
+	only(b, SEVERITY_ERROR, "peer", "the bridge ctl looks who joins groups", "mcast_querier 1");
+	b = deaf_bed();
+	interface(b, "ctl")->bridge = interface(b, "ctl")->snooping = interface(b, "ctl")->querier = true;
+	only(b, SEVERITY_ERROR, "peer", "no message of others", "snooping");
+	b = deaf_bed();
+	set_counter(daemon_at(b, FAD), "direct-heard", 5);
+	only(b, SEVERITY_ERROR, "peer", "messages to its address come in", "a querier on that network");
+}
+END_TEST
+
+START_TEST(a_filter_of_the_group_is_named_ARCH_4)
+{
+	struct bed *b = bed_new();
+
+	free(b->facts.host.ruleset);
+	b->facts.host.ruleset = strdup("{\"nftables\": [{\"chain\": {\"family\": \"inet\", \"table\": \"t\", \"name\": "
+				       "\"in\", \"hook\": \"input\"}}, "
+				       "{\"rule\": {\"family\": \"inet\", \"table\": \"t\", \"chain\": \"in\", "
+				       "\"handle\": 9, \"expr\": [{\"match\": "
+				       "{\"op\": \"==\", \"left\": {\"payload\": {\"protocol\": \"udp\", \"field\": "
+				       "\"dport\"}}, \"right\": 7511}}, "
+				       "{\"drop\": null}]}}]}");
+	doctor_check(&b->facts, &b->found);
+	ck_assert_uint_eq(b->found.count, 2); /* of fad and of smd */
+	findings_free(&b->found);
+	set_setting(daemon_at(b, SMD), "control.group-port", "7599");
+	only(b, SEVERITY_WARNING, "firewall", "rule 9 in inet t in drops UDP port 7511 to the group", "nft -a list");
+}
+END_TEST
+
 START_TEST(peers_that_do_not_hear_each_other_ARCH_7)
 {
 	struct bed *b = bed_new();
@@ -676,14 +832,11 @@ START_TEST(peers_that_do_not_hear_each_other_ARCH_7)
 	only(b, SEVERITY_ERROR, "peer", "the interface of its control address 10.77.0.1 is down", "control.interface");
 	b = bed_new();
 	set(&daemon_at(b, SMD)->listings[FACT_AGENTS].pages[0]->agents[0]->state, "silent");
-	daemon_at(b, SMD)->listings[FACT_COUNTERS].pages[0]->counters[0]->value = 3; /* its own only */
+	set_counter(daemon_at(b, SMD), "group-heard", 0); /* its own only */
+	set_counter(daemon_at(b, SMD), "direct-heard", 0);
 	only(b, SEVERITY_ERROR, "peer", "no message of others came in at all", "tcpdump -ni ctl udp port 7511");
 	b = bed_new();
-	daemon_at(b, FAD)->listings[FACT_MANAGERS].pages[0]->n_managers = 0;
-	free(its_manager(b)->name);
-	free(its_manager(b)->state);
-	free(its_manager(b)->address);
-	free(its_manager(b));
+	lose_manager(b);
 	counter(daemon_at(b, FAD), "message-drops", "version", 2);
 	only(b, SEVERITY_ERROR, "peer",
 	     "this agent knows no manager; it dropped 2 messages of another protocol version", "same version");
@@ -694,7 +847,7 @@ START_TEST(peers_that_do_not_hear_each_other_ARCH_7)
 	counter(daemon_at(b, SMD), "message-drops", "authentication-wrong", 7);
 	only(b, SEVERITY_WARNING, "messages", "7 messages whose signature does not fit", "sha256sum");
 	b = bed_new();
-	set(&daemon_at(b, SMD)->listings[FACT_SETTINGS].pages[5]->settings[0]->value, "0");
+	set_setting(daemon_at(b, SMD), "security.keys", "0");
 	only(b, SEVERITY_ADVICE, "keys", "no key is configured", "Keys");
 }
 END_TEST
@@ -711,7 +864,10 @@ START_TEST(servers_services_and_tables_ARCH_7)
 	set(&daemon_at(b, SMD)->listings[FACT_SERVICES].pages[0]->services[0]->state, "withdrawn");
 	only(b, SEVERITY_ERROR, "service", "service web at 203.0.113.10 is withdrawn", "show servers");
 	b = bed_new();
-	set(&daemon_at(b, FAD)->listings[FACT_SETTINGS].pages[7]->settings[0]->value, "12");
+	daemon_at(b, SMD)->listings[FACT_SERVICES].pages[0]->services[0]->servers = 0;
+	only(b, SEVERITY_ERROR, "service", "service web at 203.0.113.10 is announced, but none", "show servers");
+	b = bed_new();
+	set_setting(daemon_at(b, FAD), "limits.fixed", "12");
 	only(b, SEVERITY_WARNING, "table", "10 of 12 affinities are in use", "raise limits.fixed");
 	b = bed_new();
 	counter(daemon_at(b, FAD), "drops", "hold-timeout", 5);
@@ -744,6 +900,9 @@ int main(void)
 	tcase_add_test(t, firewalls_that_ask_for_the_way_back_FA_10);
 	tcase_add_test(t, firewalls_that_cannot_be_looked_at_FA_10);
 	tcase_add_test(t, peers_that_do_not_hear_each_other_ARCH_7);
+	tcase_add_test(t, what_is_heard_tells_why_ARCH_4);
+	tcase_add_test(t, where_nothing_is_heard_it_is_narrowed_down_ARCH_4);
+	tcase_add_test(t, a_filter_of_the_group_is_named_ARCH_4);
 	tcase_add_test(t, servers_services_and_tables_ARCH_7);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);

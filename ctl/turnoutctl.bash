@@ -98,6 +98,7 @@ _turnoutctl()
 	if [[ $cur == -* ]]; then
 		[[ $verb == capture ]] && options="$options $capture"
 		[[ $verb == watch ]] && options="$options --count --for"
+		[[ $verb == doctor ]] && options="$options --for"
 		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
 		return
 	fi

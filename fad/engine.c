@@ -30,11 +30,12 @@ static bool watch_key(void *ctx, const struct classifier_key *key, bool add)
 	return e->out->key(e->ctx, key, add);
 }
 
+/* One that later fragments have is there, and stays. */
 static bool watch_flow(void *ctx, const struct flow_key *key, bool add)
 {
 	struct engine *e = ctx;
 
-	return e->out->flow(e->ctx, key, add);
+	return (e->tails && tailtab_holds(e->tails, key)) || e->out->flow(e->ctx, key, add);
 }
 
 /* One that is a flow's own key is there, and stays. */
@@ -84,7 +85,8 @@ void engine_free(struct engine *e)
 	while (e->wild && wildtab_first(e->wild))
 		engine_wildcard_drop(e, wildtab_first(e->wild));
 	wildtab_free(e->wild);
-	tailtab_free(e->tails); /* looks into the next one */
+	tailtab_free(e->tails); /* looks into the next one, which then looks for it */
+	e->tails = NULL;
 	fixtab_free(e->fixed);
 	hold_free(e->hold);
 	firsttab_free(e->first);

@@ -75,6 +75,14 @@ static struct tail *make(struct tailtab *t, const struct flow_key *k, unsigned h
 	return NULL;
 }
 
+bool tailtab_holds(const struct tailtab *t, const struct flow_key *k)
+{
+	struct tail *tail;
+
+	HASH_FIND_BYHASHVALUE(hh, t->all, k, sizeof(*k), (unsigned)hash_bytes(t->hash_key, k, sizeof(*k)), tail);
+	return tail != NULL;
+}
+
 void tailtab_note(struct tailtab *t, const struct flow_key *flow, uint64_t now_ms)
 {
 	struct flow_key k = *flow;

@@ -18,6 +18,8 @@ void tailtab_free(struct tailtab *t); /* takes all keys back */
 
 /* A first fragment of this flow came.  Its key stays for TAILTAB_KEPT_MS. */
 void tailtab_note(struct tailtab *t, const struct flow_key *flow, uint64_t now_ms);
+/* Is this key, without ports, one of its own? */
+bool tailtab_holds(const struct tailtab *t, const struct flow_key *k);
 #define TAILTAB_KEPT_MS 30000 /* as long as a datagram's ports are known */
 /* Time is up for the oldest. */
 void tailtab_expire(struct tailtab *t, uint64_t now_ms);

@@ -37,6 +37,8 @@ START_TEST(test_key_lives_as_long_as_fragments_come_ACT_10)
 	tailtab_note(t, &(struct flow_key){0}, 0);
 	tailtab_note(t, &(struct flow_key){0}, 5);
 	ck_assert_int_eq(keys, 1);
+	ck_assert(tailtab_holds(t, &(struct flow_key){0}));
+	ck_assert(!tailtab_holds(t, &(struct flow_key){.family = 4}));
 	for (uint16_t port = 1; port < 9; port++)
 		tailtab_note(t, &(struct flow_key){.family = 4, .sport = port}, 10); /* one key, whatever its port */
 	ck_assert_int_eq(keys, 2);

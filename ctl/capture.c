@@ -197,30 +197,44 @@ static void print_json(FILE *out, const char *daemon, const Turnout__Captured *p
 			      "flags", seen->flags, "length", (json_int_t)p->length);
 
 	if (j)
-		json_dumpf(j, out, JSON_COMPACT);
+		json_dumpf(j, out, JSON_COMPACT | JSON_ENSURE_ASCII);
 	fputc('\n', out);
 	json_decref(j);
 }
 
-void capture_print(FILE *out, bool json, const char *daemon, const Turnout__Captured *p)
+static void print_text(FILE *out, const char *daemon, const Turnout__Captured *p, const struct capture_seen *seen)
 {
 	time_t seconds = (time_t)(p->time_us / 1000000);
-	struct capture_seen seen;
 	char clock[16];
 	struct tm tm;
 
-	capture_look(p->packet.data, p->packet.len, &seen);
-	if (json) {
-		print_json(out, daemon, p, &seen);
-		return;
-	}
 	if (!localtime_r(&seconds, &tm) || strftime(clock, sizeof(clock), "%H:%M:%S", &tm) == 0)
 		snprintf(clock, sizeof(clock), "-");
 	fprintf(out, "%s.%03u %s %s %s", clock, (unsigned)(p->time_us / 1000 % 1000), daemon, p->kind, p->reason);
 	if (*p->interface)
 		fprintf(out, " %s", p->interface);
-	fprintf(out, " %s %s > %s", seen.protocol, seen.source, seen.destination);
-	if (*seen.flags)
-		fprintf(out, " [%s]", seen.flags);
+	fprintf(out, " %s %s > %s", seen->protocol, seen->source, seen->destination);
+	if (*seen->flags)
+		fprintf(out, " [%s]", seen->flags);
 	fprintf(out, " %u bytes\n", p->length);
+}
+
+void capture_print(FILE *out, bool json, const char *daemon, const Turnout__Captured *p)
+{
+	Turnout__Captured safe = *p;
+	struct capture_seen seen;
+
+	safe.kind = text_safe(p->kind);
+	safe.reason = text_safe(p->reason);
+	safe.interface = text_safe(p->interface);
+	capture_look(p->packet.data, p->packet.len, &seen);
+	if (!safe.kind || !safe.reason || !safe.interface)
+		fputs("out of memory\n", out);
+	else if (json)
+		print_json(out, daemon, &safe, &seen);
+	else
+		print_text(out, daemon, &safe, &seen);
+	free(safe.kind);
+	free(safe.reason);
+	free(safe.interface);
 }

@@ -166,7 +166,7 @@ static json_t *json_of(const char *daemon, const ProtobufCMessage *row)
 bool render_line(FILE *out, const char *daemon, const ProtobufCMessage *row)
 {
 	json_t *object = json_of(daemon, row);
-	bool ok = object && json_dumpf(object, out, JSON_COMPACT) == 0;
+	bool ok = object && json_dumpf(object, out, JSON_COMPACT | JSON_ENSURE_ASCII) == 0;
 
 	json_decref(object);
 	return fputc('\n', out) != EOF && ok;
@@ -181,7 +181,7 @@ static bool json_row(struct render *r, const char *daemon, const ProtobufCMessag
 		if (r->rows == 0)
 			json_start(r);
 		fputs(r->rows == 0 ? "\n" : ",\n", r->out);
-		ok = json_dumpf(object, r->out, JSON_COMPACT) == 0;
+		ok = json_dumpf(object, r->out, JSON_COMPACT | JSON_ENSURE_ASCII) == 0;
 	}
 	json_decref(object);
 	return ok;

@@ -112,15 +112,16 @@ $(BUILD)/gen/%.skel.h: $(BUILD)/gen/%.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(subst -,_,$(notdir $*))_bpf > $@
 
 # Fuzzing: clang's objects under BUILD/fuzz, so that they lie beside any other
-# build; DIR/X_fuzz becomes BUILD/DIR/X_fuzz.  It starts from tests/fuzz/X, from
-# seeds made of the test vectors, and from what it found before in this BUILD.
+# build; DIR/X_fuzz becomes BUILD/DIR/X_fuzz.  tests/fuzz/run says where each starts from.
 FUZZ_DIRS := $(LIB_DIRS) $(PROGRAM_DIRS)
 FUZZ_SOURCES := $(foreach d,$(FUZZ_DIRS),$(wildcard $(d)/*_fuzz.c))
 FUZZERS := $(patsubst %.c,$(BUILD)/%,$(FUZZ_SOURCES))
 FUZZ_SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-FUZZ_SECONDS ?= 5
+FUZZ_SECONDS ?= 45
 MINUTES ?= 1
-fuzz_objects = $(patsubst %.c,$(BUILD)/fuzz/%.o,$(filter-out %/main.c %_io.c,$(call sources,$(1))))
+# Where what is pure refers to what is not, all of it is linked, and none of that called.
+FUZZ_WHOLE := lib ctl
+fuzz_objects = $(patsubst %.c,$(BUILD)/fuzz/%.o,$(filter-out %/main.c $(if $(filter $(1),$(FUZZ_WHOLE)),,%_io.c),$(call sources,$(1))))
 FUZZ_LIB := $(BUILD)/fuzz/libturnout.a
 
 $(BUILD)/fuzz/%.o: %.c | $(BUILD)/gen/proto/admin.pb-c.h
@@ -136,25 +137,19 @@ $$(BUILD)/fuzz/lib$(1)-pure.a: $$(call fuzz_objects,$(1))
 	$$(call say,AR,$$@)$$(AR) rcs $$@ $$^
 $$(filter $$(BUILD)/$(1)/%,$$(FUZZERS)): $$(BUILD)/%: $$(BUILD)/fuzz/%.o $$(BUILD)/fuzz/lib$(1)-pure.a $$(FUZZ_LIB)
 	@mkdir -p $$(@D)
-	$$(call say,LD,$$@)$$(CLANG) $$(LDFLAGS) -pie -fsanitize=fuzzer $$(FUZZ_SANFLAGS) -o $$@ $$^ $$(PKG_LIBS) -lm
+	$$(call say,LD,$$@)$$(CLANG) $$(LDFLAGS) -pie -fsanitize=fuzzer $$(FUZZ_SANFLAGS) -o $$@ $$^ $$(PKG_LIBS) $$(LIBS_$(1)) -lm
 endef
 $(foreach d,$(FUZZ_DIRS),$(eval $(call fuzz_rules,$(d))))
 
-.PHONY: fuzzers fuzz fuzz-smoke vectors
+.PHONY: fuzzers fuzz fuzz-smoke fuzz-keep vectors
 fuzzers: $(FUZZERS)
+# In all, evenly for each.
 fuzz: FUZZ_SECONDS = $$((60 * $(MINUTES)))
 fuzz fuzz-smoke: $(FUZZERS)
-	@$(PYTHON) tests/fuzz/seeds.py $(BUILD)/fuzz/seeds
-	@for fuzzer in $(FUZZERS); do \
-		name=$${fuzzer##*/}; name=$${name%_fuzz}; \
-		mkdir -p $(BUILD)/fuzz/found/$$name; \
-		dirs=; for d in tests/fuzz/$$name $(BUILD)/fuzz/seeds/$$name; do [ -d $$d ] && dirs="$$dirs $$d"; done; \
-		printf '  %-4s %s\n' RUN "$$name for $$(( $(FUZZ_SECONDS) )) s"; \
-		$$fuzzer -max_total_time=$$(( $(FUZZ_SECONDS) )) -max_len=4096 -timeout=10 -rss_limit_mb=1024 -verbosity=0 \
-			-print_final_stats=1 -artifact_prefix=$(BUILD)/fuzz/$$name- $(BUILD)/fuzz/found/$$name $$dirs \
-			> $(BUILD)/fuzz/$$name.log 2>&1 || { tail -60 $(BUILD)/fuzz/$$name.log; exit 1; }; \
-		grep -h number_of_executed_units $(BUILD)/fuzz/$$name.log; \
-	done
+	@$(PYTHON) tests/fuzz/run --build $(BUILD) --seconds $(FUZZ_SECONDS) $(FUZZERS)
+# The least that covers what was found in this BUILD, into tests/fuzz.
+fuzz-keep: $(FUZZERS)
+	@$(PYTHON) tests/fuzz/run --build $(BUILD) --keep $(FUZZERS)
 
 # The printed part of the golden messages, anew; read the difference before you keep it.
 vectors: $(BUILD)/proto/vectors_test
@@ -166,7 +161,7 @@ clean:
 help:
 	@printf '%s\n' 'make            build everything' 'make demo       the main job, in namespaces, narrated' \
 		'make check      all tests' 'make check-docker  the lab in containers' 'make lint       formatting and static checks' \
-		'make fuzz MINUTES=n  longer fuzzing, n minutes each' 'make fuzz-model N=n  n packets and messages, the engine against the model' 'make check-mutations  are faults of the engine caught?' 'make vectors    golden messages printed anew' 'make requirements  which requirement has tests' \
+		'make fuzz MINUTES=n  longer fuzzing, n minutes in all' 'make coverage   line coverage of the codec and the engine' 'make fuzz-model N=n  n packets and messages, the engine against the model' 'make check-mutations  are faults of the engine caught?' 'make vectors    golden messages printed anew' 'make requirements  which requirement has tests' \
 		'make install [DESTDIR=] [PREFIX=]' 'make deps       install what the build needs (apt)' 'make clean'
 
 -include $(shell [ -d $(BUILD) ] && find $(BUILD) -name '*.d')

@@ -6,24 +6,17 @@
  *
  * The first eight bytes say what is done; the rest is the packet.
  */
-#include <stdlib.h>
-#include <string.h>
-
 #include "fad/engine_wrap.h"
 #include "fad/packet.h"
 #include "fad/packet_error.h"
 #include "fad/plan.h"
 #include "fad/segment.h"
+#include "tests/fuzz/mutate.h"
+#include "tests/fuzz/shape_packet.h"
 
 #define CHOICES 8
 #define ROOM    48 /* the largest outer headers */
-#define CHECK(x)                                                                                                       \
-	do {                                                                                                           \
-		if (!(x))                                                                                              \
-			abort();                                                                                       \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#define CHECK   FUZZ_CHECK
 
 static void edit(struct packet *p, const uint8_t *choice)
 {
@@ -70,6 +63,23 @@ static void offload(struct packet *p, const uint8_t *choice)
 	p->offload.gso_type = choice[7] % 5;
 }
 
+/* What rejects it is well-formed, and is not answered itself. */
+static void reject(const struct packet *p)
+{
+	static const struct addr router = {.family = 4, .b = {192, 0, 2, 1}}, router6 = {.family = 6, .b = {0x20, 1}};
+	uint8_t reset[PACKET_RESET_MAX], error[PACKET_ERROR_MAX];
+	struct packet r = {.data = NULL};
+	size_t n = packet_reset(p, reset);
+
+	CHECK(!n || (packet_parse(&r, reset, n) == PACKET_OK && packet_verify(&r) == PACKET_OK && r.len == n));
+	CHECK(!n || (!packet_resettable(&r) && packet_answerable(&r)));
+	if (!packet_answerable(p))
+		return;
+	n = packet_error_unreachable(p->data, p->len, true, p->key.family == 4 ? &router : &router6, error);
+	CHECK(n > 0 && packet_parse(&r, error, n) == PACKET_OK && packet_verify(&r) == PACKET_OK);
+	CHECK(!packet_answerable(&r));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const size_t cap = 70000;
@@ -90,6 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		packet_verify(&p);
 		packet_interest(&p, data[0] & 0x80);
 		offload(&p, data);
+		reject(&p);
 		edit(&p, data);
 		size_t count = segment_count(&p), sum = 0;
 		for (size_t i = 0; i < count && i < 100; i++) {
@@ -103,4 +114,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	free(copy);
 	free(out);
 	return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+	uint32_t chance = fuzz_seed(seed);
+
+	if (size <= CHOICES || max <= CHOICES)
+		return LLVMFuzzerMutate(data, size, max);
+	if (fuzz_below(&chance, 8) == 0) {
+		data[fuzz_below(&chance, CHOICES)] = (uint8_t)fuzz_below(&chance, 256);
+		return size;
+	}
+	return CHOICES + packet_shape(data + CHOICES, size - CHOICES, max - CHOICES, &chance);
 }

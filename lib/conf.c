@@ -28,6 +28,7 @@ struct conf {
 	const char *name;
 	struct message messages[MAX_MESSAGES];
 	size_t errors; /* also those beyond MAX_MESSAGES */
+	size_t bad;    /* nodes left unread, because the tree's reader had reported them */
 };
 
 static void *must(void *p)
@@ -551,7 +552,7 @@ static void match_fields(struct conf *c, const struct conf_node *node, const str
 static void read_mapping(struct conf *c, const struct conf_node *node, const struct conf_mapping *map, void *obj)
 {
 	const struct conf_node *nodes[MAX_FIELDS] = {NULL};
-	size_t count = field_count(map), errors = c->errors;
+	size_t count = field_count(map), errors = c->errors, bad = c->bad;
 
 	if (node->type == CONF_NODE_MAP)
 		match_fields(c, node, map, nodes);
@@ -570,7 +571,7 @@ static void read_mapping(struct conf *c, const struct conf_node *node, const str
 		else
 			conf_error(c, node, f->name, "is missing");
 	}
-	if (map->check != NULL && c->errors == errors && !map->check(c, node, obj))
+	if (map->check != NULL && c->errors == errors && c->bad == bad && !map->check(c, node, obj))
 		assert(c->errors > errors);
 }
 
@@ -578,8 +579,10 @@ static void read_field(struct conf *c, const struct conf_node *node, const struc
 {
 	bool good;
 
-	if (node->type == CONF_NODE_BAD)
-		return; /* was reported when the tree was read */
+	if (node->type == CONF_NODE_BAD) {
+		c->bad++; /* was reported when the tree was read */
+		return;
+	}
 	if (f->kind == CONF_LIST) {
 		read_list(c, node, f, dest);
 		return;

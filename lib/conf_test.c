@@ -287,6 +287,9 @@ static const struct {
 	{"name: !secret a\nfast: !!bool true\n",
 	 "f.yaml:1:15: name: tags (!name) are not supported; write the plain value\n"
 	 "f.yaml:2:14: fast: tags (!name) are not supported; write the plain value\n"},
+	/* Nor is such a mapping checked as a whole: its name is not there. */
+	{"services: [{name: x, servers: [{name: !t a, port: 666}]}]\n",
+	 "f.yaml:1:42: services[0].servers[0].name: tags (!name) are not supported; write the plain value\n"},
 	{"<<: {name: a}\n", "f.yaml:1:1: <<: unknown field; known here: name, fast, wildcard-ttl, net, peers, limits, "
 			    "services, interfaces\n"},
 	{"name: \"a\\nb\"\n", "f.yaml:1:7: name: has a line break or control character in it\n"},
@@ -303,6 +306,8 @@ static const struct {
 	{"name: a\n---\nname: b\n", "f.yaml:2:1: syntax: a second document ('---') is not allowed\n"},
 	{"? [a, b]\n: c\n", "f.yaml:1:3: syntax: a list or mapping cannot be a field name\n"},
 	{"*x : c\n", "f.yaml:1:1: syntax: an alias (*name) cannot be a field name\n"},
+	{"name: a\t# fine\n# a\tb\nfast:\ttrue\n",
+	 "f.yaml:3:6: syntax: a tab is allowed only in comments and before them; use spaces\n"},
 	{"name: a\001b\n", "f.yaml:1:8: syntax: byte 0x01 is not allowed; the file must be UTF-8 text\n"},
 	{"\xff\xfe\n", "f.yaml:1:1: syntax: byte 0xff is not allowed; the file must be UTF-8 text\n"},
 	{"name: a\nx: \xed\xa0\x80\n", "f.yaml:2:4: syntax: byte 0xed is not allowed; the file must be UTF-8 text\n"},

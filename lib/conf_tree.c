@@ -57,10 +57,24 @@ static size_t character(const unsigned char *p, size_t left)
 	return n;
 }
 
+/*
+ * libfyaml 0.7.12 can crash on a tab between the parts of a line.  It is fine at the end of one and before a comment;
+ * in a comment, too.  (What only looks like a comment, in quotes, does no harm.)
+ */
+static bool is_tab_good(const unsigned char *line, const unsigned char *at, const unsigned char *end)
+{
+	for (const unsigned char *p = line; p < at; p++)
+		if (*p == '#' && (p == line || p[-1] == ' ' || p[-1] == '\t'))
+			return true;
+	while (at < end && (*at == '\t' || *at == ' '))
+		at++;
+	return at == end || *at == '#' || *at == '\n' || *at == '\r';
+}
+
 /* What is not text never reaches the parser. */
 static bool is_text(struct builder *b, const char *text, size_t len)
 {
-	const unsigned char *p = (const unsigned char *)text;
+	const unsigned char *p = (const unsigned char *)text, *begin = p;
 	int line = 1, column = 1;
 	char why[64];
 	size_t n;
@@ -76,8 +90,14 @@ static bool is_text(struct builder *b, const char *text, size_t len)
 			b->report(b->ctx, line, column, "syntax", why);
 			return false;
 		}
+		if (p[at] == '\t' && !is_tab_good(begin, p + at, p + len)) {
+			b->report(b->ctx, line, column, "syntax",
+				  "a tab is allowed only in comments and before them; use spaces");
+			return false;
+		}
 		column++;
 		if (p[at] == '\n') {
+			begin = p + at + 1;
 			line++;
 			column = 1;
 		}

@@ -3,18 +3,11 @@
  * Fuzzing the message codec: any bytes are refused, or are a message that
  * prints, encodes, and decodes to the same text and the same bytes again.
  */
-#include <stdlib.h>
-#include <string.h>
-
 #include "proto/wire.h"
+#include "tests/fuzz/mutate.h"
+#include "tests/fuzz/shape_wire.h"
 
-#define CHECK(x)                                                                                                       \
-	do {                                                                                                           \
-		if (!(x))                                                                                              \
-			abort();                                                                                       \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#define CHECK FUZZ_CHECK
 
 /* Caller frees. */
 static char *printed(const struct wire_msg *m)
@@ -65,4 +58,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	CHECK(peeked == WIRE_OK && h.type == m.h.type && h.source == m.h.source && h.sequence == m.h.sequence);
 	again(&m);
 	return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+	uint32_t chance = fuzz_seed(seed);
+
+	return wire_shape(data, size, max, &chance);
 }

@@ -3,6 +3,7 @@
  * Tests of routed-glue's configuration.
  */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,6 +85,21 @@ START_TEST(test_ARCH_7_errors_name_the_place)
 }
 END_TEST
 
+START_TEST(test_ARCH_10_more_agents_than_there_are_bits_are_refused)
+{
+	char text[1024] = "agents:\n", errors[1024];
+	struct glue_config conf;
+
+	for (int i = 0; i < 65; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "- a%d\n", i);
+	ck_assert(!glue_config_load_text("t", text, &conf, errors, sizeof(errors)));
+	ck_assert_ptr_nonnull(strstr(errors, "agents: has 65 items; takes 1 to 64"));
+	*strrchr(text, '-') = '\0';
+	ck_assert(glue_config_load_text("t", text, &conf, errors, sizeof(errors)));
+	glue_config_free(&conf);
+}
+END_TEST
+
 /* From the top of the tree, where the tests are run. */
 START_TEST(test_ARCH_7_example_is_good)
 {
@@ -105,6 +121,7 @@ int main(void)
 	tcase_add_test(tc, test_ARCH_7_defaults);
 	tcase_add_test(tc, test_ARCH_7_everything_set);
 	tcase_add_test(tc, test_ARCH_7_errors_name_the_place);
+	tcase_add_test(tc, test_ARCH_10_more_agents_than_there_are_bits_are_refused);
 	tcase_add_test(tc, test_ARCH_7_example_is_good);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);

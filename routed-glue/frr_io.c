@@ -20,7 +20,6 @@
 #define ANSWER_MAX   (64 << 20) /* bytes */
 #define ANSWER_CHUNK (64 << 10)
 #define TIMEOUT_US   (5 * 1000000u)
-#define TRAILER      4 /* three NULs and the return code */
 
 static int connect_to(const char *dir, const char *name)
 {
@@ -141,10 +140,10 @@ static int send_command(struct frr *f)
 	return n == (ssize_t)strlen(text) + 1 ? 0 : n < 0 ? -errno : -EIO;
 }
 
-/* The answer is complete.  0, or a negative errno. */
-static int take_answer(struct frr *f)
+/* The answer is complete, `len` bytes of text.  0, or a negative errno. */
+static int take_answer(struct frr *f, size_t len)
 {
-	if (f->answer[f->len - 1] != 0 || !frr_table_add(&f->table, f->answer, f->len - TRAILER, f->interface))
+	if (!frr_table_add(&f->table, f->answer, len, f->interface))
 		return -EPROTO;
 	f->len = 0;
 	if (++f->command < COMMANDS)
@@ -155,9 +154,19 @@ static int take_answer(struct frr *f)
 	return 0;
 }
 
-static bool complete(const struct frr *f)
+/* Is it complete?  0, or a negative errno. */
+static int look_at_answer(struct frr *f)
 {
-	return f->len >= TRAILER && memcmp(f->answer + f->len - TRAILER, "\0\0\0", 3) == 0;
+	size_t text;
+
+	switch (frr_answer_end(f->answer, f->len, &text)) {
+	case FRR_ANSWER_GOOD:
+		return take_answer(f, text);
+	case FRR_ANSWER_REFUSED:
+		return -EPROTO;
+	default:
+		return 0;
+	}
 }
 
 static int make_room(struct frr *f)
@@ -191,8 +200,8 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *ctx)
 		r = n < 0 ? -errno : n == 0 ? -ECONNRESET : 0;
 		f->len += n > 0 ? (size_t)n : 0;
 	}
-	if (r == 0 && complete(f))
-		r = take_answer(f);
+	if (r == 0)
+		r = look_at_answer(f);
 	if (r < 0)
 		fail(f, r);
 	return 0;

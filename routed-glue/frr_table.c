@@ -9,6 +9,15 @@
 #include <string.h>
 
 #define MAIN_TABLE 254
+#define TRAILER    4 /* three NULs and the result */
+
+enum frr_answer frr_answer_end(const char *answer, size_t len, size_t *text)
+{
+	if (len < TRAILER || memcmp(answer + len - TRAILER, "\0\0\0", 3) != 0)
+		return FRR_ANSWER_PART;
+	*text = len - TRAILER;
+	return answer[len - 1] == 0 ? FRR_ANSWER_GOOD : FRR_ANSWER_REFUSED;
+}
 
 static bool append(struct frr_table *t, const struct prefix *p)
 {

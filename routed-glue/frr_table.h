@@ -12,6 +12,14 @@
 
 #include "routed-glue/prefix.h"
 
+/*
+ * What came so far of a daemon's answer on its vty socket.  Text, then three
+ * NULs and the command's result, 0 for success; *text is the text's length
+ * unless PART.
+ */
+enum frr_answer { FRR_ANSWER_PART, FRR_ANSWER_GOOD, FRR_ANSWER_REFUSED };
+enum frr_answer frr_answer_end(const char *answer, size_t len, size_t *text);
+
 /* All zero is a valid, empty start. */
 struct frr_table {
 	struct prefix *prefixes; /* allocated */

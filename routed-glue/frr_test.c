@@ -4,6 +4,7 @@
  * and of finding it.  The documents are shaped as FRRouting 8.4 prints them.
  */
 #include <check.h>
+#include <errno.h>
 #include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -281,6 +282,79 @@ START_TEST(test_ACT_3_frr_is_found_by_who_may_not_use_its_own_socket)
 }
 END_TEST
 
+/* ---- what has it? ---- */
+
+struct asked {
+	unsigned answers;
+	int error;
+};
+
+static void on_table(void *ctx, const struct frr_table *table, int error)
+{
+	struct asked *a = ctx;
+
+	ck_assert(!table || error == 0);
+	a->answers++;
+	a->error = error;
+}
+
+/* Accepts, and writes without an end. */
+static void talk(int listener)
+{
+	char noise[65536];
+	int fd = accept(listener, NULL, NULL);
+
+	memset(noise, 'x', sizeof(noise));
+	while (fd >= 0 && send(fd, noise, sizeof(noise), MSG_NOSIGNAL) > 0)
+		;
+	_exit(0);
+}
+
+START_TEST(test_ARCH_10_answer_of_frr_without_an_end_is_given_up)
+{
+	char dir[] = "/tmp/frr_test.XXXXXX", path[64];
+	struct asked a = {0};
+	sd_event *loop;
+	struct frr *f;
+	pid_t pid;
+	int vty;
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	vty = leave_socket(dir, "zebra.vty", 0700, true);
+	pid = fork();
+	if (pid == 0)
+		talk(vty);
+	ck_assert_int_gt(pid, 0);
+	ck_assert_int_ge(sd_event_new(&loop), 0);
+	ck_assert_int_eq(frr_open(&f, loop, dir, "vip0", on_table, &a), 0);
+	frr_ask(f);
+	while (a.answers == 0)
+		ck_assert_int_ge(sd_event_run(loop, 1000000), 0);
+	ck_assert_int_eq(a.error, -EMSGSIZE);
+	frr_close(f);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid); /* it was hung up on */
+	sd_event_unref(loop);
+	close(vty);
+	snprintf(path, sizeof(path), "%s/zebra.vty", dir);
+	unlink(path);
+	rmdir(dir);
+}
+END_TEST
+
+START_TEST(answers_on_a_vty_socket_end_with_their_result)
+{
+	static const char good[] = "{}\0\0\0", bad[] = "{}\0\0\0\1";
+	size_t text = 9;
+
+	for (size_t len = 0; len < sizeof(good); len++)
+		ck_assert_int_eq(frr_answer_end(good, len, &text), FRR_ANSWER_PART);
+	ck_assert_uint_eq(text, 9);
+	ck_assert_int_eq(frr_answer_end(good, sizeof(good), &text), FRR_ANSWER_GOOD);
+	ck_assert_uint_eq(text, 2);
+	ck_assert_int_eq(frr_answer_end(bad, sizeof(bad) - 1, &text), FRR_ANSWER_REFUSED);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("frr");
@@ -296,6 +370,8 @@ int main(void)
 	tcase_add_test(tc, test_ACT_3_ghost_in_frr_is_taken_out);
 	tcase_add_test(tc, test_ACT_3_conflict_is_not_missing_in_frr);
 	tcase_add_test(tc, test_ACT_3_frr_is_found_by_who_may_not_use_its_own_socket);
+	tcase_add_test(tc, test_ARCH_10_answer_of_frr_without_an_end_is_given_up);
+	tcase_add_test(tc, answers_on_a_vty_socket_end_with_their_result);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	if (getenv("TAP_FILE"))

@@ -26,6 +26,7 @@
 #include "lib/exitcode.h"
 #include "lib/log.h"
 #include "routed-glue/kernel_io.h"
+#include "routed-glue/kernel_parse.h"
 
 #define TUN_PATH       "/dev/net/tun"
 #define TUN_MTU        65535           /* so that the kernel answers no "too big" for what it will drop */
@@ -107,7 +108,7 @@ static int transact(struct kernel *k, const struct nlmsghdr *request, parse_fn p
 			continue;
 		if (n < 0)
 			return -errno;
-		for (; mnl_nlmsg_ok(h, bytes); h = mnl_nlmsg_next(h, &bytes))
+		for (; kernel_parse_ok(h, bytes); h = mnl_nlmsg_next(h, &bytes))
 			if (take_answer(&t, h))
 				return t.result;
 	}
@@ -245,65 +246,30 @@ static int device_configure(struct kernel *k)
 	return r == 0 ? link_up(k) : r;
 }
 
-struct device_state {
-	const char *name;
-	const uint8_t *address;
-	uint32_t ifindex;
-	uint64_t dropped;
-	bool up, named, addressed;
-};
-
-static int parse_link(const struct nlmsghdr *h, void *data)
+static int on_link(const struct nlmsghdr *h, void *data)
 {
-	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(h);
-	struct device_state *s = data;
-	const struct nlattr *a;
-
-	if (h->nlmsg_type != RTM_NEWLINK)
-		return 0;
-	s->up = ifi->ifi_flags & IFF_UP;
-	mnl_attr_for_each(a, h, sizeof(*ifi))
-	{
-		struct rtnl_link_stats64 stats;
-
-		if (mnl_attr_get_type(a) == IFLA_IFNAME)
-			s->named = strcmp(mnl_attr_get_str(a), s->name) == 0;
-		if (mnl_attr_get_type(a) == IFLA_STATS64 && mnl_attr_get_payload_len(a) >= sizeof(stats)) {
-			memcpy(&stats, mnl_attr_get_payload(a), sizeof(stats));
-			s->dropped = stats.tx_dropped;
-		}
-	}
+	kernel_parse_link(h, data);
 	return 0;
 }
 
-static int parse_address(const struct nlmsghdr *h, void *data)
+static int on_address(const struct nlmsghdr *h, void *data)
 {
-	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(h);
-	struct device_state *s = data;
-	const struct nlattr *a;
-
-	if (h->nlmsg_type != RTM_NEWADDR || ifa->ifa_index != s->ifindex || ifa->ifa_family != AF_INET)
-		return 0;
-	mnl_attr_for_each(a, h, sizeof(*ifa))
-	{
-		if (mnl_attr_get_type(a) == IFA_LOCAL && mnl_attr_get_payload_len(a) == 4)
-			s->addressed |= memcmp(mnl_attr_get_payload(a), s->address, 4) == 0;
-	}
+	kernel_parse_address(h, data);
 	return 0;
 }
 
-static int read_link(struct kernel *k, struct device_state *s)
+static int read_link(struct kernel *k, struct kernel_device *s)
 {
 	char buf[MNL_NLMSG_HDRLEN + 64];
 	struct nlmsghdr *h = message(k, buf, RTM_GETLINK, NLM_F_ACK);
 	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(h, sizeof(*ifi));
 
-	*s = (struct device_state){.name = k->conf.interface, .address = k->conf.address.b, .ifindex = k->ifindex};
+	*s = (struct kernel_device){.name = k->conf.interface, .address = k->conf.address.b, .ifindex = k->ifindex};
 	ifi->ifi_index = (int)k->ifindex;
-	return transact(k, h, parse_link, s);
+	return transact(k, h, on_link, s);
 }
 
-static int read_addresses(struct kernel *k, struct device_state *s)
+static int read_addresses(struct kernel *k, struct kernel_device *s)
 {
 	char buf[MNL_NLMSG_HDRLEN + 64];
 	struct nlmsghdr *h = message(k, buf, RTM_GETADDR, NLM_F_DUMP);
@@ -311,7 +277,7 @@ static int read_addresses(struct kernel *k, struct device_state *s)
 
 	ifa->ifa_family = AF_INET;
 	ifa->ifa_index = k->ifindex;
-	return transact(k, h, parse_address, s);
+	return transact(k, h, on_address, s);
 }
 
 /* Somebody deleted it, or moved it to another namespace. */
@@ -331,7 +297,7 @@ static int device_recreate(struct kernel *k)
 
 int kernel_repair(struct kernel *k, bool *repaired)
 {
-	struct device_state s;
+	struct kernel_device s;
 	int r = k->tun < 0 ? -ENODEV : read_link(k, &s);
 
 	*repaired = r == -ENODEV;
@@ -348,7 +314,7 @@ int kernel_repair(struct kernel *k, bool *repaired)
 
 uint64_t kernel_dropped(struct kernel *k)
 {
-	struct device_state s;
+	struct kernel_device s;
 
 	if (k->tun >= 0 && read_link(k, &s) == 0)
 		k->dropped = s.dropped;
@@ -389,7 +355,7 @@ static int collect_acks(struct kernel *k, uint32_t first, size_t count, int *err
 			continue;
 		if (n < 0)
 			return errno == EAGAIN ? -ENOBUFS : -errno;
-		for (; mnl_nlmsg_ok(h, bytes); h = mnl_nlmsg_next(h, &bytes)) {
+		for (; kernel_parse_ok(h, bytes); h = mnl_nlmsg_next(h, &bytes)) {
 			const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);
 
 			if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_seq - first >= count)
@@ -431,50 +397,17 @@ struct dump {
 	size_t count, room;
 };
 
-/* A route of the main table: its prefix, metric and device.  False: something else. */
-static bool parse_route(const struct nlmsghdr *h, struct route *route, uint32_t *oif)
+static bool is_ours(const struct kernel *k, const struct kernel_route *r)
 {
-	const struct rtmsg *rtm = mnl_nlmsg_get_payload(h);
-	uint8_t family = rtm->rtm_family == AF_INET ? 4 : rtm->rtm_family == AF_INET6 ? 6 : 0;
-	const struct nlattr *a;
-
-	if (family == 0 || rtm->rtm_table != RT_TABLE_MAIN || (rtm->rtm_flags & RTM_F_CLONED))
-		return false;
-	*route = (struct route){.prefix = {.addr = {.family = family}, .plen = rtm->rtm_dst_len}};
-	*oif = 0;
-	mnl_attr_for_each(a, h, sizeof(*rtm))
-	{
-		size_t len = mnl_attr_get_payload_len(a);
-
-		switch (mnl_attr_get_type(a)) {
-		case RTA_DST:
-			memcpy(route->prefix.addr.b, mnl_attr_get_payload(a), len <= 16 ? len : 16);
-			break;
-		case RTA_OIF:
-			*oif = len == 4 ? mnl_attr_get_u32(a) : 0;
-			break;
-		case RTA_PRIORITY:
-			route->metric = len == 4 ? mnl_attr_get_u32(a) : 0;
-			break;
-		}
-	}
-	return true;
-}
-
-static bool is_ours(const struct kernel *k, const struct nlmsghdr *h, uint32_t oif)
-{
-	const struct rtmsg *rtm = mnl_nlmsg_get_payload(h);
-
-	return rtm->rtm_protocol == k->conf.protocol && rtm->rtm_type == RTN_UNICAST && oif == k->ifindex;
+	return r->protocol == k->conf.protocol && r->unicast && r->oif == k->ifindex;
 }
 
 static int parse_dump(const struct nlmsghdr *h, void *data)
 {
 	struct dump *d = data;
-	struct route route;
-	uint32_t oif;
+	struct kernel_route found;
 
-	if (h->nlmsg_type != RTM_NEWROUTE || !parse_route(h, &route, &oif) || !is_ours(d->k, h, oif))
+	if (h->nlmsg_type != RTM_NEWROUTE || !kernel_parse_route(h, &found) || !is_ours(d->k, &found))
 		return 0;
 	if (d->count == d->room) {
 		size_t room = d->room ? 2 * d->room : 256;
@@ -485,7 +418,7 @@ static int parse_dump(const struct nlmsghdr *h, void *data)
 		d->routes = routes;
 		d->room = room;
 	}
-	d->routes[d->count++] = route;
+	d->routes[d->count++] = found.route;
 	return 0;
 }
 
@@ -553,41 +486,18 @@ struct monitor_context {
 	bool check;
 };
 
-static void on_route(struct monitor_context *m, const struct nlmsghdr *h)
+static void on_monitor(struct monitor_context *m, const struct nlmsghdr *h)
 {
-	struct route route;
-	uint32_t oif;
+	struct kernel_route gone;
 
-	if (h->nlmsg_type != RTM_DELROUTE || !parse_route(h, &route, &oif))
+	if (kernel_parse_concerns(h, m->k->ifindex))
+		m->check = true;
+	if (h->nlmsg_type != RTM_DELROUTE || !kernel_parse_route(h, &gone))
 		return;
-	if (is_ours(m->k, h, oif))
+	if (is_ours(m->k, &gone))
 		m->check = true;
 	else
-		m->watch->freed(m->ctx, &route.prefix);
-}
-
-static int on_monitor(const struct nlmsghdr *h, void *data)
-{
-	struct monitor_context *m = data;
-	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(h);
-	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(h);
-
-	switch (h->nlmsg_type) {
-	case RTM_NEWLINK:
-	case RTM_DELLINK:
-		if (mnl_nlmsg_get_payload_len(h) >= sizeof(*ifi) && (uint32_t)ifi->ifi_index == m->k->ifindex)
-			m->check = true;
-		break;
-	case RTM_DELADDR:
-		if (mnl_nlmsg_get_payload_len(h) >= sizeof(*ifa) && ifa->ifa_index == m->k->ifindex)
-			m->check = true;
-		break;
-	case RTM_DELROUTE:
-		if (mnl_nlmsg_get_payload_len(h) >= sizeof(struct rtmsg))
-			on_route(m, h);
-		break;
-	}
-	return MNL_CB_OK;
+		m->watch->freed(m->ctx, &gone.route.prefix);
 }
 
 int kernel_monitor_fd(const struct kernel *k)
@@ -601,6 +511,8 @@ void kernel_monitor_read(struct kernel *k, const struct kernel_watch *watch, voi
 
 	for (;;) {
 		ssize_t n = recv(mnl_socket_get_fd(k->monitor), k->buffer, sizeof(k->buffer), MSG_DONTWAIT);
+		const struct nlmsghdr *h = (const struct nlmsghdr *)k->buffer;
+		int bytes = (int)n;
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -610,7 +522,8 @@ void kernel_monitor_read(struct kernel *k, const struct kernel_watch *watch, voi
 		}
 		if (n <= 0)
 			break;
-		mnl_cb_run(k->buffer, (size_t)n, 0, 0, on_monitor, &m);
+		for (; kernel_parse_ok(h, bytes); h = mnl_nlmsg_next(h, &bytes))
+			on_monitor(&m, h);
 	}
 	if (m.check)
 		watch->check(ctx);

@@ -4,6 +4,7 @@
  * listens, one that refuses, one that never answers.
  */
 #include <check.h>
+#include <dirent.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
@@ -204,6 +205,77 @@ START_TEST(test_silent_neighbour_is_a_result_SVC_2)
 }
 END_TEST
 
+/* ---- many ---- */
+
+#define MANY 700u
+
+struct many {
+	unsigned results[MANY];
+	unsigned done;
+};
+
+static void on_one_of_many(void *ctx, size_t number, bool good, const char *text)
+{
+	struct many *m = ctx;
+
+	ck_assert_uint_lt(number, MANY);
+	(void)good;
+	(void)text;
+	m->done += m->results[number]++ == 0;
+}
+
+static void on_own_of_many(void *ctx, const struct addr *addr)
+{
+	(void)ctx;
+	(void)addr;
+}
+
+static unsigned open_descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	ck_assert_ptr_nonnull(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* More servers that never answer than connections at a time: each has its turn. */
+START_TEST(test_ARCH_10_no_more_connections_at_a_time_than_the_limit_SVC_2)
+{
+	static const struct check_handler counting = {.result = on_one_of_many, .own = on_own_of_many};
+	struct check_target t[MANY] = {{.interval_ms = 60000, .timeout_ms = 500}};
+	unsigned before, most = 0;
+	struct many m = {0};
+	sd_event *loop;
+	struct checker *c;
+	int fd, fill[4];
+
+	fd = silent(&t[0], fill);
+	for (size_t i = 1; i < MANY; i++)
+		t[i] = t[0];
+	before = open_descriptors();
+	ck_assert_int_ge(sd_event_new(&loop), 0);
+	ck_assert_int_eq(checker_new(&c, loop, t, MANY, &counting, &m), 0);
+	for (uint64_t end = daemon_now_ms() + 15000; m.done < MANY && daemon_now_ms() < end;) {
+		unsigned now = open_descriptors();
+
+		most = now > most ? now : most;
+		ck_assert_int_ge(sd_event_run(loop, 20000), 0);
+	}
+	ck_assert_uint_eq(m.done, MANY);
+	ck_assert_uint_ge(most, 500);
+	ck_assert_uint_le(most, before + 512 + 4); /* and the loop's own */
+	checker_free(c);
+	sd_event_unref(loop);
+	close(fd);
+	for (int i = 0; i < 4; i++)
+		close(fill[i]);
+}
+END_TEST
+
 START_TEST(test_nothing_to_check)
 {
 	struct fixture f = {0};
@@ -229,6 +301,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_good_refused_and_silent_servers_SVC_2, 0, 2);
 	tcase_add_loop_test(tc, test_missing_route_is_no_result_SVC_2, 0, 6);
 	tcase_add_test(tc, test_silent_neighbour_is_a_result_SVC_2);
+	tcase_add_test(tc, test_ARCH_10_no_more_connections_at_a_time_than_the_limit_SVC_2);
 	tcase_add_test(tc, test_nothing_to_check);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);

@@ -46,3 +46,18 @@ fuzz-model: $(REPLAY)
 # Each deliberate fault of tests/mutations must be caught by a test.
 check-mutations:
 	@$(RUN_PYTHON) tests/mutations/run --build $(CHECK_BUILD)/mutations
+
+# Line coverage of the codec and of the engine with its tables, by what needs no network; not part of check.
+COVERAGE_BUILD ?= $(CHECK_BUILD)/coverage
+COVERED = $(call sources,proto) $(filter-out %_io.c %/main.c,$(call sources,fad))
+# Not those of what does I/O: X_test where X_io.c is.
+COVERAGE_TESTS = $(foreach t,$(wildcard proto/*_test.c fad/*_test.c),$(if $(wildcard $(t:_test.c=_io.c)),,$(BUILD)/$(t:.c=)))
+COVERAGE_FUZZERS = $(filter $(BUILD)/proto/% $(BUILD)/fad/%,$(FUZZERS))
+.PHONY: coverage coverage-here
+coverage:
+	@$(MAKE) --no-print-directory BUILD=$(COVERAGE_BUILD) CC="$(CLANG)" CFLAGS="-O0 -g -fprofile-instr-generate -fcoverage-mapping" \
+		LDFLAGS="$(LDFLAGS) -fprofile-instr-generate" coverage-here
+coverage-here:
+	@$(MAKE) --no-print-directory $(COVERAGE_TESTS) $(COVERAGE_FUZZERS) $(REPLAY)
+	@$(RUN_PYTHON) tests/coverage --build $(BUILD) --sources $(COVERED) --tests $(COVERAGE_TESTS) \
+		--fuzzers $(COVERAGE_FUZZERS) --replay $(REPLAY)

@@ -329,6 +329,7 @@ static void outcome_row(struct admin *a, const struct admin_view *v, uint32_t *s
 {
 	const struct admin_trace *t = v->trace;
 	Turnout__TraceRow *r = step(a, steps, "outcome");
+	bool told;
 
 	if (r == NULL)
 		return;
@@ -338,6 +339,7 @@ static void outcome_row(struct admin *a, const struct admin_view *v, uint32_t *s
 	}
 	if (t->engine.decider != NULL)
 		r->manager = admin_manager_text(a, t->engine.decider->manager);
+	told = t->engine.decider != NULL && t->engine.decider->reject;
 	switch (t->engine.outcome) {
 	case TRACE_UNMATCHED:
 		say_unmatched(a, t, r);
@@ -355,8 +357,7 @@ static void outcome_row(struct admin *a, const struct admin_view *v, uint32_t *s
 		say(a, r, "hold", "its manager gets a copy; the packet waits for the answer");
 		return;
 	case TRACE_DROPPED:
-		say(a, r, "drop",
-		    t->engine.decider->reject ? "an affinity says so, and its sender is told" : "an affinity says so");
+		say(a, r, "drop", told ? "an affinity says so, and its sender is told" : "an affinity says so");
 		return;
 	case TRACE_FORWARDED:
 		say(a, r, routable(t) ? "forward" : "drop",

@@ -132,6 +132,29 @@ START_TEST(a_line_says_why_ARCH_7)
 }
 END_TEST
 
+START_TEST(names_cannot_steer_a_terminal_ARCH_7)
+{
+	Turnout__Captured p;
+	char *text;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	json_t *j;
+
+	captured(&p, "dr\033op", "hold\r\xff");
+	p.interface = (char[]){"la\fn"};
+	capture_print(out, false, "fad", &p);
+	fflush(out);
+	ck_assert_ptr_nonnull(strstr(text, " fad dr?op hold?? la?n tcp "));
+	rewind(out);
+	capture_print(out, true, "fad", &p);
+	fclose(out);
+	j = json_loads(text, JSON_DISABLE_EOF_CHECK, NULL);
+	ck_assert_str_eq(json_string_value(json_object_get(j, "interface")), "la?n");
+	json_decref(j);
+	free(text);
+}
+END_TEST
+
 START_TEST(what_others_asked_for_is_not_shown_ARCH_7)
 {
 	Turnout__Capture r = TURNOUT__CAPTURE__INIT;
@@ -208,6 +231,7 @@ int main(void)
 	tcase_add_test(t, ipv6_extension_headers_are_passed_over_ARCH_7);
 	tcase_add_test(t, any_bytes_of_any_length_are_no_harm_ARCH_7);
 	tcase_add_test(t, a_line_says_why_ARCH_7);
+	tcase_add_test(t, names_cannot_steer_a_terminal_ARCH_7);
 	tcase_add_test(t, what_others_asked_for_is_not_shown_ARCH_7);
 	tcase_add_test(t, durations_have_a_unit);
 	tcase_add_test(t, bad_options_and_filters_are_refused_before_anything_ARCH_7);

@@ -31,6 +31,24 @@ START_TEST(events_become_rows_ARCH_7)
 }
 END_TEST
 
+START_TEST(more_prefixes_than_rows_are_summed_up_ARCH_10)
+{
+	char *prefixes[2 * WATCH_ROWS];
+	Turnout__Event event = TURNOUT__EVENT__INIT;
+	Turnout__Advertise change = TURNOUT__ADVERTISE__INIT;
+	struct watch_row rows[WATCH_ROWS];
+
+	for (size_t i = 0; i < 2 * WATCH_ROWS; i++)
+		prefixes[i] = (char *)(uintptr_t) "203.0.113.10/32";
+	change.n_add = 2 * WATCH_ROWS;
+	change.add = prefixes;
+	event.what_case = TURNOUT__EVENT__WHAT_ADVERTISE;
+	event.advertise = &change;
+	ck_assert_uint_eq(watch_event(&event, rows), WATCH_ROWS);
+	ck_assert_ptr_nonnull(strstr(rows[WATCH_ROWS - 1].row.text, "and 65 prefixes more"));
+}
+END_TEST
+
 START_TEST(missed_events_are_counted_ARCH_7)
 {
 	struct watch_sequence s = {0};
@@ -85,6 +103,7 @@ int main(void)
 	int failed;
 
 	tcase_add_test(t, events_become_rows_ARCH_7);
+	tcase_add_test(t, more_prefixes_than_rows_are_summed_up_ARCH_10);
 	tcase_add_test(t, missed_events_are_counted_ARCH_7);
 	tcase_add_test(t, endpoints_of_a_trace_ARCH_7);
 	tcase_add_test(t, servers_may_name_their_service_ARCH_7);

@@ -279,6 +279,37 @@ START_TEST(test_ARCH_7_pages_while_flows_come_and_go)
 }
 END_TEST
 
+/* More at once than places are kept for: whose place is lost counts from the start, and misses nothing that stays. */
+START_TEST(test_ARCH_10_more_listings_under_way_than_are_remembered)
+{
+	struct asked q = asked_new();
+	bool seen[20][100] = {{false}};
+	uint64_t cursors[20] = {0};
+	bool more = true;
+
+	say_service(&q, 1, "sm");
+	for (uint16_t i = 0; i < 25; i++)
+		say_fixed(&q, 1, (uint16_t)(4000 + i));
+	for (int round = 0; more; round++) {
+		ck_assert_int_lt(round, 20);
+		more = false;
+		for (size_t n = 0; n < 20; n++) {
+			if (round > 0 && cursors[n] == 0)
+				continue;
+			ck_assert_ptr_null(ask_page(&q, TURNOUT__REQUEST__WHAT_SHOW_AFFINITIES, cursors[n], 3 + n % 4));
+			for (size_t i = 0; i < q.reply->n_affinities; i++)
+				seen[n][atoi(strchr(q.reply->affinities[i]->source, ':') + 1) - 4000] = true;
+			cursors[n] = q.reply->next;
+			more |= cursors[n] != 0;
+		}
+	}
+	for (size_t n = 0; n < 20; n++)
+		for (int i = 0; i < 25; i++)
+			ck_assert_msg(seen[n][i], "listing %zu: client %d is missing", n, i);
+	asked_free(&q);
+}
+END_TEST
+
 START_TEST(test_ARCH_7_wildcards_in_pages)
 {
 	struct asked q = asked_new();
@@ -753,6 +784,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, test_ARCH_7_affinity_row);
 	tcase_add_test(tc, test_ARCH_7_long_listing_in_pages);
 	tcase_add_test(tc, test_ARCH_7_pages_while_flows_come_and_go);
+	tcase_add_test(tc, test_ARCH_10_more_listings_under_way_than_are_remembered);
 	tcase_add_test(tc, test_ARCH_7_wildcards_in_pages);
 	tcase_add_test(tc, test_ACT_3_advertised_set_has_a_version);
 	tcase_add_test(tc, test_ARCH_7_WILD_1_what_became_of_a_wildcards_packets);

@@ -133,6 +133,36 @@ START_TEST(test_values_out_of_range)
 }
 END_TEST
 
+/* A list of this field with `count` items, each as `item` prints it.  The error, without its place. */
+static void too_many(const char *field, size_t count, const char *item, const char *expected)
+{
+	char errors[4096] = "", *text = NULL;
+	struct smd_conf conf;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	fputs(HEAD, out);
+	fprintf(out, "%s:\n", field);
+	for (size_t i = 0; i < count; i++) {
+		fputs("  - ", out);
+		fprintf(out, item, i);
+		fputc('\n', out);
+	}
+	fclose(out);
+	ck_assert(!smd_config_load_text("smd.yaml", text, &conf, errors, sizeof(errors)));
+	ck_assert_msg(strstr(errors, expected) != NULL, "%s", errors);
+	free(text);
+}
+
+START_TEST(test_ARCH_10_lists_that_are_too_long_are_refused)
+{
+	too_many("services", 1025, "{name: s%zu, vip: 203.0.113.1, port: 1, servers: [{name: a, address: 10.0.0.1}]}",
+		 ": services: has 1025 items; takes 1 to 1024\n");
+	too_many("filters", 65, "{name: f%zu, rules: [{action: permit}]}", ": filters: has 65 items; takes 1 to 64\n");
+	too_many("masquerade", 65, "10.0.%zu.0/24", ": masquerade: has 65 items; takes 0 to 64\n");
+}
+END_TEST
+
 START_TEST(test_addresses_that_cannot_serve)
 {
 	refused(HEAD "services:\n"
@@ -364,6 +394,7 @@ int main(void)
 	tcase_add_test(tc, test_defaults_are_as_documented);
 	tcase_add_test(tc, test_missing_and_unknown_fields);
 	tcase_add_test(tc, test_values_out_of_range);
+	tcase_add_test(tc, test_ARCH_10_lists_that_are_too_long_are_refused);
 	tcase_add_test(tc, test_addresses_that_cannot_serve);
 	tcase_add_test(tc, test_addresses_that_are_no_hosts);
 	tcase_add_test(tc, test_vips_that_no_router_announces);

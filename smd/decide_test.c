@@ -465,6 +465,27 @@ START_TEST(test_probes_of_the_manager_are_left_alone_SM_12)
 }
 END_TEST
 
+/* One server behind two VIPs: what it answers to one client port can be of one of them only. */
+START_TEST(test_ARCH_10_client_port_in_use_at_every_server_drops_for_a_moment_SM_12)
+{
+	struct fixture *f = fixture_new("name: sm1\nidentity: 0x201\ncontrol: {address: 10.77.0.11}\nservices:\n"
+					"  - name: web\n    vip: [203.0.113.10, 203.0.113.11]\n    port: 80\n"
+					"    servers: [{name: web1, address: 10.0.20.11}]\n    check: {type: none}\n");
+	struct flow_key one = fixture_key(IPPROTO_TCP, "198.51.100.7", 4000, "203.0.113.10", 80);
+	struct flow_key other = fixture_key(IPPROTO_TCP, "198.51.100.7", 4000, "203.0.113.11", 80);
+	const struct sent *s;
+
+	check_action(fixture_ask(f, R1, &one, SYN), "dnat 10.0.20.11:80");
+	s = fixture_ask(f, R1, &other, SYN);
+	check_action(s, "drop");
+	ck_assert_uint_eq(s->m.fixed.ttl, 1);
+	ck_assert_uint_eq(fixture_counter(f, MANAGER_NO_FIT), 1);
+	other.sport = 4001;
+	check_action(fixture_ask(f, R1, &other, SYN), "dnat 10.0.20.11:80");
+	fixture_free(f);
+}
+END_TEST
+
 START_TEST(test_ARCH_10_addresses_of_probes_beyond_the_limit_are_counted_SM_12)
 {
 	struct fixture *f = start();
@@ -861,6 +882,7 @@ int main(void)
 	tcase_add_test(tc, test_errors_open_no_flow_KEY_4);
 	tcase_add_test(tc, test_later_fragments_follow_their_flow_and_open_none_ACT_10);
 	tcase_add_test(tc, test_probes_of_the_manager_are_left_alone_SM_12);
+	tcase_add_test(tc, test_ARCH_10_client_port_in_use_at_every_server_drops_for_a_moment_SM_12);
 	tcase_add_test(tc, test_ARCH_10_addresses_of_probes_beyond_the_limit_are_counted_SM_12);
 	tcase_add_test(tc, test_shared_server_at_two_precedences_SM_3);
 	tcase_add_test(tc, test_nobodys_flow_goes_on_unchanged);

@@ -225,22 +225,37 @@ struct wildcard_item {
 
 static void print_masked(uint8_t family, const uint8_t *bytes, const uint8_t *mask, char *text, size_t size)
 {
-	struct addr a = addr_make(family, bytes);
-	char where[ADDR_STRLEN];
+	struct addr a = addr_make(family, bytes), m = addr_make(family, mask);
+	char where[ADDR_STRLEN], which[ADDR_STRLEN];
 	unsigned bits = 0;
+	uint8_t prefix[16] = {0};
 
 	for (size_t i = 0; i < addr_len(family); i++)
-		bits += (unsigned)__builtin_popcount(mask[i]); /* they are prefixes */
-	snprintf(text, size, "%s/%u", addr_print(&a, where), bits);
+		bits += (unsigned)__builtin_popcount(mask[i]);
+	addr_mask(family, (uint8_t)bits, prefix);
+	if (memcmp(prefix, mask, addr_len(family)) == 0)
+		snprintf(text, size, "%s/%u", addr_print(&a, where), bits);
+	else /* a partition's: the low bits */
+		snprintf(text, size, "%s/%s", addr_print(&a, where), addr_print(&m, which));
 }
 
 static void describe_wildcard(const struct manager_wildcard *w, char *text, size_t size)
 {
-	size_t used = (size_t)snprintf(text, size, "%s",
-				       w->punts                               ? "ask about every packet"
-				       : w->rejects                           ? "reject"
-				       : w->match->flags & WIRE_FLAG_DISPATCH ? "drop"
-									      : "go on");
+	char where[ENDPOINT_STRLEN];
+	size_t used;
+
+	if (w->nat) {
+		bool to = w->nat->set & WIRE_NAT_DST;
+
+		snprintf(text, size, "%s %s", to ? "to" : "from",
+			 endpoint_print(to ? &w->nat->dst : &w->nat->src, to ? w->nat->dport : w->nat->sport, where));
+		return;
+	}
+	used = (size_t)snprintf(text, size, "%s",
+				w->punts                               ? "ask about every packet"
+				: w->rejects                           ? "reject"
+				: w->match->flags & WIRE_FLAG_DISPATCH ? "drop"
+								       : "go on");
 
 	for (uint8_t i = 0; i < w->range_count && used < size; i++)
 		used += (size_t)snprintf(text + used, size - used, "%s%u-%u", i ? "," : " of ports ",

@@ -14,6 +14,8 @@
 #define BURST         64u /* messages a tick: an agent's receive buffer takes a few hundred */
 #define URGENT_TIMES  2u  /* a new one is sent so often */
 #define URGENT_GAP_MS 300u
+#define PARTS_LEAST   4u
+#define PARTS_MOST    256u
 
 static uint32_t ttl_s(const struct manager *m)
 {
@@ -23,6 +25,11 @@ static uint32_t ttl_s(const struct manager *m)
 static uint64_t cycle_period(const struct manager *m)
 {
 	return (uint64_t)ttl_s(m) * 1000 / 3;
+}
+
+static uint32_t own_ttl_s(const struct manager *m, const struct announcement *n)
+{
+	return n->ttl_s ? n->ttl_s : ttl_s(m);
 }
 
 /* How many should have been sent in this cycle by now. */
@@ -72,6 +79,69 @@ static void make_reverse(struct announcement *n, const struct backend *b)
 	n->match.sport = b->key.port;
 	memcpy(n->match.src, b->key.addr, sizeof(n->match.src));
 	addr_mask(b->key.family, (uint8_t)(addr_len(b->key.family) * 8), n->match.src_mask);
+}
+
+/* A power of two, so that weights have something to divide. */
+static uint32_t parts_of(const struct group *g)
+{
+	uint32_t parts = PARTS_LEAST;
+
+	while (parts < 2 * g->backend_count && parts < PARTS_MOST)
+		parts *= 2;
+	return parts;
+}
+
+static size_t partitions_count(const struct services *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->group_count; i++)
+		if (s->groups[i].conf->partition_ttl && s->groups[i].vip_count)
+			n += parts_of(&s->groups[i]) + 2 * s->groups[i].backend_count;
+	return n;
+}
+
+static void start_partition(struct announcement *n, const struct service_key *key, const struct group *g,
+			    uint32_t backup)
+{
+	start(n, key, g->conf);
+	n->kind = ANNOUNCEMENT_PARTITION;
+	n->group = g;
+	n->needs = wire_bit(WIRE_SEG_NAT);
+	n->ttl_s = (g->conf->partition_ttl + 999) / 1000;
+	n->backup = CONFIG_MAX_BACKUP + 1 + backup;
+}
+
+/*
+ * By the low bits of the client's address, in both directions: to an agent wildcards of one match and precedence are
+ * one, whatever their backup, and the usual ones look at no client (WILD-4).
+ */
+static void make_partitions(const struct smd_conf *conf, const struct group *g, struct announcements *as)
+{
+	size_t last = addr_len(g->family) - 1;
+	uint32_t parts = parts_of(g);
+
+	if (!g->conf->partition_ttl || !g->vip_count)
+		return;
+	for (uint32_t i = 0; i < parts; i++) {
+		struct announcement *n = &as->all[as->count++];
+
+		make_forward(n, g->vips);
+		start_partition(n, &g->vips->key, g, conf->backup);
+		n->part = i;
+		n->parts = parts;
+		n->match.src[last] = (uint8_t)i;
+		n->match.src_mask[last] = (uint8_t)(parts - 1);
+	}
+	for (size_t i = 0; i < 2 * g->backend_count; i++) {
+		struct announcement *n = &as->all[as->count++];
+
+		make_reverse(n, &g->backends[i / 2]);
+		start_partition(n, &g->backends[i / 2].key, g, conf->backup);
+		n->server = &g->backends[i / 2];
+		n->match.dst[last] = i % 2;
+		n->match.dst_mask[last] = 1;
+	}
 }
 
 static void make_rules(const struct smd_conf *conf, const struct filter_conf *f, struct announcements *as)
@@ -130,7 +200,8 @@ bool announce_prepare(const struct manager *m, const struct smd_conf *conf, cons
 		      struct announcements *as)
 {
 	as->count = 0;
-	as->all = calloc(rules_count(conf) + s->vip_count + s->backend_count + m->announcement_count + 1,
+	as->all = calloc(rules_count(conf) + s->vip_count + s->backend_count + partitions_count(s) +
+				 m->announcement_count + 1,
 			 sizeof(*as->all));
 	if (!as->all)
 		return false;
@@ -146,6 +217,8 @@ bool announce_prepare(const struct manager *m, const struct smd_conf *conf, cons
 	for (uint32_t i = 0; i < as->count; i++)
 		if (as->all[i].kind != ANNOUNCEMENT_RULE)
 			as->all[i].backup = conf->backup;
+	for (size_t i = 0; i < s->group_count; i++)
+		make_partitions(conf, &s->groups[i], as);
 	return true;
 }
 
@@ -190,11 +263,17 @@ static int order(const struct announcement *a, const struct announcement *b)
 	return r ? r : (a->precedence > b->precedence) - (a->precedence < b->precedence);
 }
 
+static bool same_nat(const struct wire_nat *a, const struct wire_nat *b)
+{
+	return a->set == b->set && a->dport == b->dport && a->sport == b->sport && addr_equal(&a->dst, &b->dst) &&
+	       addr_equal(&a->src, &b->src);
+}
+
 /* One wildcard to an agent, but does it do the same? */
 static bool same_effect(const struct announcement *a, const struct announcement *b)
 {
 	return a->kind == b->kind && a->backup == b->backup && a->match.flags == b->match.flags &&
-	       a->needs == b->needs && a->wishes == b->wishes;
+	       a->needs == b->needs && a->wishes == b->wishes && a->ttl_s == b->ttl_s && same_nat(&a->nat, &b->nat);
 }
 
 static int compare(const void *x, const void *y)
@@ -214,12 +293,56 @@ static struct announcement **sorted(struct announcement *all, uint32_t count)
 	return p;
 }
 
+static bool usable(const struct backend *b)
+{
+	return backend_takes_new(b) && backend_health(b) == HEALTH_UP;
+}
+
+/* The usable server in whose share of all weights the middle of this part lies.  NULL: none is usable. */
+static const struct backend *server_of_part(const struct group *g, uint32_t part, uint32_t parts)
+{
+	uint64_t total = 0, sum = 0;
+
+	for (size_t i = 0; i < g->backend_count; i++)
+		total += usable(&g->backends[i]) ? g->backends[i].conf->weight : 0;
+	for (size_t i = 0; i < g->backend_count; i++) {
+		sum += usable(&g->backends[i]) ? g->backends[i].conf->weight : 0;
+		if (sum * 2 * parts > (2 * (uint64_t)part + 1) * total)
+			return &g->backends[i];
+	}
+	return NULL;
+}
+
+/* What this partition has to do now.  False: nothing. */
+static bool assign(struct announcement *n)
+{
+	const struct backend *b = server_of_part(n->group, n->part, n->parts ? n->parts : 1);
+	const struct service_key *vip = &n->group->vips->key;
+
+	if (!b || n->group->state != GROUP_ANNOUNCED)
+		return false; /* and what it did stays said */
+	n->nat = (struct wire_nat){0};
+	if (n->server) {
+		n->nat.set = WIRE_NAT_SRC | WIRE_NAT_SPORT;
+		n->nat.src = service_key_addr(vip);
+		n->nat.sport = vip->port;
+	} else {
+		n->nat.set = WIRE_NAT_DST | WIRE_NAT_DPORT;
+		n->nat.dst = service_key_addr(&b->key);
+		n->nat.dport = b->key.port;
+	}
+	return true;
+}
+
 /* Set what is wanted of a new one, by what was said of it before (NULL: nothing). */
 static void take_over(struct manager *m, struct announcement *n, const struct announcement *before, uint64_t now_ms)
 {
 	bool wanted = n->kind != ANNOUNCEMENT_FORWARD || n->group->state == GROUP_ANNOUNCED;
 
+	if (n->kind == ANNOUNCEMENT_PARTITION)
+		wanted = assign(n);
 	if (before) {
+		n->told_ms = before->told_ms;
 		n->wanted = before->wanted;
 		n->urgent = before->urgent;
 		n->due_ms = before->due_ms;
@@ -239,6 +362,7 @@ static void withdraw(struct manager *m, struct announcements *as, const struct a
 	as->count++;
 	*n = *old;
 	n->group = NULL;
+	n->server = NULL;
 	n->conf = NULL;
 	n->filter = NULL;
 	n->urgent = 0;
@@ -305,8 +429,23 @@ void announce_removed(struct manager *m, const struct backend *b)
 void announce_group(struct manager *m, const struct group *g, uint64_t now_ms)
 {
 	for (uint32_t i = 0; i < m->announcement_count; i++)
-		if (m->announcements[i].group == g)
+		if (m->announcements[i].group == g && m->announcements[i].kind == ANNOUNCEMENT_FORWARD)
 			set_urgent(m, &m->announcements[i], g->state == GROUP_ANNOUNCED, now_ms);
+	announce_partitions(m, g, now_ms);
+}
+
+void announce_partitions(struct manager *m, const struct group *g, uint64_t now_ms)
+{
+	for (uint32_t i = 0; g->conf->partition_ttl && i < m->announcement_count; i++) {
+		struct announcement *n = &m->announcements[i], before = *n;
+		bool wanted;
+
+		if (n->group != g || n->kind != ANNOUNCEMENT_PARTITION)
+			continue;
+		wanted = assign(n);
+		if (wanted != before.wanted || !same_nat(&n->nat, &before.nat))
+			set_urgent(m, n, wanted, now_ms);
+	}
 }
 
 /* ---- sending ---- */
@@ -334,6 +473,20 @@ static void compose_question(const struct announcement *n, bool advertise, uint8
 	wire_set(msg, WIRE_SEG_SM_DATA, false);
 }
 
+/* It decides by itself: nobody is asked, so nothing comes back. */
+static void compose_partition(const struct announcement *n, bool advertise, struct wire_msg *msg)
+{
+	if (!n->nat.set) /* never told of a server */
+		return;
+	msg->nat[0] = n->nat;
+	msg->nat_count = 1;
+	wire_set(msg, WIRE_SEG_NAT, true);
+	if (!advertise)
+		return;
+	msg->advertise_count = 1;
+	wire_set(msg, WIRE_SEG_ADVERTISE, true);
+}
+
 static void set_reject(struct wire_msg *msg)
 {
 	msg->list.types[msg->list.count++] = WIRE_SEG_REJECT;
@@ -350,14 +503,16 @@ static void compose(const struct manager *m, const struct announcement *n, uint3
 
 	wire_start(msg, WIRE_WILDCARD_UPDATE);
 	msg->wildcard = n->match;
-	msg->wildcard.ttl = n->wanted ? ttl_s(m) : 0;
+	msg->wildcard.ttl = n->wanted ? own_ttl_s(m, n) : 0;
 	wire_set(msg, WIRE_SEG_WILDCARD, true);
 	if (n->range_count) {
 		msg->range_count = n->range_count;
 		memcpy(msg->ranges, n->ranges, sizeof(n->ranges));
 		wire_set(msg, WIRE_SEG_RANGES, true);
 	}
-	if (n->kind != ANNOUNCEMENT_RULE)
+	if (n->kind == ANNOUNCEMENT_PARTITION)
+		compose_partition(n, carries & wire_bit(WIRE_SEG_ADVERTISE), msg);
+	else if (n->kind != ANNOUNCEMENT_RULE)
 		compose_question(n, carries & wire_bit(WIRE_SEG_ADVERTISE), memo, msg);
 	if (carries & wire_bit(WIRE_SEG_REJECT) && n->wanted) /* who does not know it must not deny a withdrawal */
 		set_reject(msg);
@@ -415,6 +570,7 @@ static unsigned send_urgent(struct manager *m, unsigned budget, uint64_t now_ms)
 		if (!n->urgent || n->due_ms > now_ms)
 			continue;
 		sent += send_group(m, n);
+		n->told_ms = now_ms;
 		n->due_ms = now_ms + URGENT_GAP_MS;
 		m->urgent -= --n->urgent == 0;
 	}
@@ -431,6 +587,12 @@ static uint32_t backward(const struct manager *m, uint32_t n)
 	return n < m->rule_count ? m->rule_count - 1 - n : n;
 }
 
+/* Will the next cycle be soon enough for a partition, which lives longer than the others? */
+static bool waits(const struct manager *m, const struct announcement *n, uint64_t now_ms)
+{
+	return n->ttl_s && now_ms + cycle_period(m) <= n->told_ms + (uint64_t)n->ttl_s * 1000 / 3;
+}
+
 /* Every one once in a third of the TTL.  Rules at once, the others evenly spread: a thousand do not burst. */
 static unsigned send_cycle(struct manager *m, unsigned budget, uint64_t now_ms)
 {
@@ -439,10 +601,12 @@ static unsigned send_cycle(struct manager *m, unsigned budget, uint64_t now_ms)
 	unsigned sent = 0;
 
 	while (m->cycle_next < due && sent < budget) {
-		const struct announcement *n = &m->announcements[backward(m, m->cycle_next++)];
+		struct announcement *n = &m->announcements[backward(m, m->cycle_next++)];
 
-		if (n->wanted && !n->urgent)
-			sent += send_group(m, n);
+		if (!n->wanted || n->urgent || waits(m, n, now_ms))
+			continue;
+		sent += send_group(m, n);
+		n->told_ms = now_ms;
 	}
 	if (m->cycle_next == m->announcement_count && now_ms - m->cycle_ms >= period) {
 		m->cycle_next = 0;
@@ -525,12 +689,13 @@ struct manager_wildcard announce_row(const struct manager *m, uint32_t number)
 		.ranges = n->ranges,
 		.range_count = n->range_count,
 		.wanted = n->wanted,
-		.advertise = n->kind == ANNOUNCEMENT_FORWARD,
-		.punts = n->kind != ANNOUNCEMENT_RULE,
+		.advertise = n->wishes & wire_bit(WIRE_SEG_ADVERTISE),
+		.punts = n->kind == ANNOUNCEMENT_FORWARD || n->kind == ANNOUNCEMENT_REVERSE,
+		.nat = n->kind == ANNOUNCEMENT_PARTITION ? &n->nat : NULL,
 		.rejects = n->wishes & wire_bit(WIRE_SEG_REJECT),
 		.precedence = n->precedence,
 		.backup = n->backup,
-		.ttl_s = ttl_s(m),
+		.ttl_s = own_ttl_s(m, n),
 		.service = n->conf,
 		.filter = n->filter,
 		.rule = n->rule,

@@ -132,6 +132,11 @@ static const struct conf_field service_fields[] = {
 	 .min = 2 * SECOND,
 	 .max = 24 * HOUR,
 	 .fallback = "60s"},
+	{.name = "partition-ttl",
+	 .kind = CONF_DURATION,
+	 AT(service_conf, partition_ttl),
+	 .max = 24 * HOUR,
+	 .fallback = "0s"},
 	{.name = "sticky", .kind = CONF_DURATION, AT(service_conf, sticky), .max = HOUR, .fallback = "10s"},
 	{.name = "precedence", .kind = CONF_U32, AT(service_conf, precedence), .max = UINT32_MAX, .fallback = "100"},
 	{.name = "servers",
@@ -547,12 +552,37 @@ static bool check_mode(struct conf *c, const struct conf_node *node, const struc
 	return ok;
 }
 
+/* Partitions translate back without knowing the flow: by the server alone. */
+static bool check_partition(struct conf *c, const struct conf_node *node, const struct service_conf *s)
+{
+	const struct conf_node *at = conf_field_node(node, "partition-ttl");
+	bool seen[2] = {false, false};
+
+	if (!s->partition_ttl)
+		return true;
+	if (s->mode != MODE_NAT) {
+		conf_error(c, at, NULL, "is for mode nat only");
+		return false;
+	}
+	for (size_t i = 0; i < s->vips.count; i++) {
+		bool *family = &seen[address(&s->vips, i)->family == 6];
+
+		if (*family) {
+			conf_error(c, at, NULL, "takes one VIP of each family; service '%s' has several", s->name);
+			return false;
+		}
+		*family = true;
+	}
+	return true;
+}
+
 static bool check_service(struct conf *c, const struct conf_node *node, void *obj)
 {
 	const struct service_conf *s = obj;
 	bool ok = check_vips(c, node, s);
 
 	ok &= check_mode(c, node, s);
+	ok &= check_partition(c, node, s);
 
 	for (size_t i = 0; i < s->servers.count; i++) {
 		ok &= check_server_in_service(c, node, s, i);
@@ -612,6 +642,51 @@ static bool check_vip_no_server(struct conf *c, const struct conf_node *item, co
 	return true;
 }
 
+/* Have they a server's address and port in common? */
+static bool share_server(const struct service_conf *a, const struct service_conf *b)
+{
+	for (size_t i = 0; i < a->servers.count; i++)
+		for (size_t j = 0; j < b->servers.count; j++) {
+			const struct server_conf *x = smd_config_server(a, i), *y = smd_config_server(b, j);
+
+			if ((x->port ? x->port : a->port) != (y->port ? y->port : b->port))
+				continue;
+			for (size_t k = 0; k < x->addresses.count; k++) {
+				const struct addr *mine = address(&x->addresses, k);
+				const struct addr *other = smd_config_address(&y->addresses, mine->family);
+
+				if (other && addr_equal(mine, other))
+					return true;
+			}
+		}
+	return false;
+}
+
+static bool check_partition_others(struct conf *c, const struct conf_node *node, const struct smd_conf *conf, size_t n)
+{
+	const struct service_conf *s = smd_config_service(conf, n);
+	const struct conf_node *at = conf_field_node(node, "partition-ttl");
+
+	if (!s->partition_ttl)
+		return true;
+	if (s->partition_ttl <= conf->wildcard_ttl) {
+		conf_error(c, at, NULL, "%ums is not longer than wildcard-ttl, %ums", s->partition_ttl,
+			   conf->wildcard_ttl);
+		return false;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const struct service_conf *o = smd_config_service(conf, i);
+
+		if (!o->partition_ttl || o->protocol != s->protocol || !share_server(o, s))
+			continue;
+		conf_error(c, at, NULL,
+			   "services '%s' and '%s' share a server's address and port; only one of them can have it",
+			   o->name, s->name);
+		return false;
+	}
+	return true;
+}
+
 static bool check_name(struct conf *c, const struct conf_node *node, const char *name)
 {
 	for (const char *p = name; p && *p; p++)
@@ -643,6 +718,7 @@ static bool check_root(struct conf *c, const struct conf_node *node, void *obj)
 					   s->name);
 				ok = false;
 			}
+		ok &= check_partition_others(c, at, conf, n);
 		for (size_t i = 0; i < s->vips.count; i++) {
 			const struct conf_node *item = conf_item_node(at, "vip", i);
 

@@ -86,8 +86,9 @@ struct service_conf {
 	int mode;       /* enum config_mode */
 	int when_empty; /* enum config_when_empty */
 	struct tunnel_conf tunnel;
-	uint32_t affinity_ttl; /* ms, rounded up to whole seconds on the wire */
-	uint32_t sticky;       /* ms: a closed connection is remembered so much longer than agents hold it */
+	uint32_t affinity_ttl;  /* ms, rounded up to whole seconds on the wire */
+	uint32_t partition_ttl; /* ms, likewise rounded up; 0: no partitions (SM-13) */
+	uint32_t sticky;        /* ms: a closed connection is remembered so much longer than agents hold it */
 	uint32_t precedence;
 	struct conf_list servers; /* struct server_conf */
 	struct check_conf check;

@@ -148,8 +148,12 @@ void manager_check_result(struct manager *m, size_t check, bool good, const char
 	for (size_t i = 0; i < m->services->group_count; i++) {
 		struct group *g = &m->services->groups[i];
 
-		if (&g->conf->check != k->conf || !group_evaluate(g))
+		if (&g->conf->check != k->conf)
 			continue;
+		if (!group_evaluate(g)) {
+			announce_partitions(m, g, now_ms);
+			continue;
+		}
 		manager_say_group(m, g);
 		announce_group(m, g, now_ms);
 	}
@@ -179,8 +183,10 @@ static void set_will(struct manager *m, const struct backend *named, enum server
 		for (size_t j = 0; j < g->backend_count; j++)
 			if (g->backends[j].conf == named->conf)
 				g->backends[j].will = (uint8_t)will;
-		if (!group_evaluate(g))
+		if (!group_evaluate(g)) {
+			announce_partitions(m, g, now_ms);
 			continue;
+		}
 		manager_say_group(m, g);
 		announce_group(m, g, now_ms);
 	}

@@ -152,6 +152,7 @@ struct manager_wildcard {
 	const struct wire_range *ranges;   /* of destination ports */
 	uint8_t range_count;
 	bool wanted, advertise, punts, rejects;
+	const struct wire_nat *nat; /* of a partition; else NULL */
 	uint32_t precedence, backup, ttl_s;
 	const struct service_conf *service; /* whose it is; or */
 	const struct filter_conf *filter;

@@ -21,9 +21,10 @@
 	 wire_bit(WIRE_SEG_RANGES))
 
 enum announcement_kind {
-	ANNOUNCEMENT_FORWARD, /* client to VIP */
-	ANNOUNCEMENT_REVERSE, /* server to client */
-	ANNOUNCEMENT_RULE,    /* of a filter: needs no asking */
+	ANNOUNCEMENT_FORWARD,   /* client to VIP */
+	ANNOUNCEMENT_REVERSE,   /* server to client */
+	ANNOUNCEMENT_RULE,      /* of a filter: needs no asking */
+	ANNOUNCEMENT_PARTITION, /* some clients to one server, or back, when nobody is there to ask (SM-13) */
 };
 
 /* One wildcard of ours. */
@@ -35,7 +36,12 @@ struct announcement {
 	uint32_t precedence, backup;
 	uint32_t needs;                   /* wire_bit()s of what an agent must be able to do to take it */
 	uint32_t wishes;                  /* likewise of what it carries, and is left out for who cannot (ACT-9) */
-	const struct group *group;        /* forward: whose VIP it is; else NULL */
+	const struct group *group;        /* forward and partition: whose VIP it is; else NULL */
+	const struct backend *server;     /* of a reverse partition; NULL: forward */
+	uint32_t part, parts;             /* of a forward partition: which of how many */
+	uint32_t ttl_s;                   /* of a partition; 0: as all others */
+	struct wire_nat nat;              /* of a partition */
+	uint64_t told_ms;                 /* when a partition was last sent to the group */
 	const struct service_conf *conf;  /* forward and reverse; NULL when no longer configured */
 	const struct filter_conf *filter; /* of a rule; likewise */
 	uint32_t rule;                    /* from 1 */
@@ -106,6 +112,8 @@ bool announce_init(struct manager *m, uint64_t now_ms); /* false: no memory */
 uint32_t announce_needs(const struct service_conf *s);
 /* A group's state changed: announce or withdraw its VIPs. */
 void announce_group(struct manager *m, const struct group *g, uint64_t now_ms);
+/* A group's servers may have changed: give its partitions to those that are usable. */
+void announce_partitions(struct manager *m, const struct group *g, uint64_t now_ms);
 /* For listings. */
 struct manager_wildcard announce_row(const struct manager *m, uint32_t n);
 /* Show an agent all that is wanted, from the start, soon. */

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Tests of partitions: what agents do when no manager is there to ask, and
+ * what a configuration must be like for it (SM-13).
+ */
+#include "smd/manager_fixture.h"
+
+#define HEAD "identity: 0x201\ncontrol: {address: 10.77.0.11}\nwildcard-ttl: 30s\n"
+#define SERVERS                                                                                                        \
+	"servers: [{name: web1, address: [10.0.20.11, \"fd00:20::11\"], port: 8080}, "                                 \
+	"{name: web2, address: [10.0.20.12, \"fd00:20::12\"], port: 8080, weight: 2}]"
+#define SERVICE(name, vip, more)                                                                                       \
+	"  - {name: " name ", vip: [" vip ", \"2001:db8:113::10\"], port: 80, " more SERVERS "}\n"
+#define WEB SERVICE("web", "203.0.113.10", "partition-ttl: 10m, ")
+
+#define PARTS 4
+
+static struct fixture *start(const char *text)
+{
+	struct fixture *f = fixture_new(text);
+
+	fixture_hello(f, R1, "r1", (const uint8_t[]){WIRE_SEG_NAT, WIRE_SEG_INTEREST, WIRE_SEG_ADVERTISE, 0});
+	fixture_check(f, NULL);
+	fixture_run(f, 2000);
+	return f;
+}
+
+static bool is_partition(const struct sent *s)
+{
+	return s->m.h.type == WIRE_WILDCARD_UPDATE && s->m.backup > CONFIG_MAX_BACKUP;
+}
+
+/* What was last said to the group of the partition for clients whose address ends so; NULL: nothing. */
+static const struct wire_msg *forward(const struct fixture *f, uint8_t family, uint8_t part)
+{
+	const struct wire_msg *found = NULL;
+	size_t last = addr_len(family) - 1;
+
+	for (size_t i = 0; i < f->count; i++) {
+		const struct wire_wildcard *w = &f->sent[i].m.wildcard;
+
+		if (!f->sent[i].to && is_partition(&f->sent[i]) && w->family == family &&
+		    w->src_mask[last] == PARTS - 1 && w->src[last] == part)
+			found = &f->sent[i].m;
+	}
+	return found;
+}
+
+/* And of the one for packets from this server to clients whose address ends so. */
+static const struct wire_msg *reverse(const struct fixture *f, const char *server, uint8_t bit)
+{
+	const struct wire_msg *found = NULL;
+	struct addr a;
+
+	ck_assert(addr_parse(server, &a));
+	for (size_t i = 0; i < f->count; i++) {
+		const struct wire_wildcard *w = &f->sent[i].m.wildcard;
+		size_t last = addr_len(a.family) - 1;
+
+		if (!f->sent[i].to && is_partition(&f->sent[i]) && w->family == a.family &&
+		    !memcmp(w->src, a.b, addr_len(a.family)) && w->dst_mask[last] == 1 && w->dst[last] == bit)
+			found = &f->sent[i].m;
+	}
+	return found;
+}
+
+/* The last byte of each part's server, 0 for a withdrawn one; "." where nothing was said. */
+static const char *shares(const struct fixture *f, uint8_t family, char text[64])
+{
+	size_t n = 0;
+
+	for (uint8_t i = 0; i < PARTS; i++) {
+		const struct wire_msg *m = forward(f, family, i);
+
+		n += (size_t)snprintf(text + n, 64 - n,
+				      !m                ? ". "
+				      : m->wildcard.ttl ? "%x "
+							: "0 ",
+				      m ? m->nat[0].dst.b[addr_len(family) - 1] : 0);
+	}
+	return text;
+}
+
+START_TEST(test_parts_by_weight_worse_than_any_backup_and_longer_SM_13)
+{
+	struct fixture *f = start(HEAD "backup: 3\nservices:\n" WEB);
+	const struct wire_msg *m;
+	char text[64];
+
+	ck_assert_str_eq(shares(f, 4, text), "b c c c ");
+	ck_assert_str_eq(shares(f, 6, text), "11 12 12 12 ");
+	m = forward(f, 4, 1);
+	ck_assert_uint_eq(m->backup, 1004);
+	ck_assert_uint_eq(m->precedence.value, 100);
+	ck_assert_uint_eq(m->wildcard.ttl, 600);
+	ck_assert_uint_eq(m->wildcard.dport, 80);
+	ck_assert_uint_eq(m->wildcard.dst[3], 10);
+	ck_assert_uint_eq(m->nat[0].dport, 8080);
+	ck_assert(!wire_has(m, WIRE_SEG_INTEREST));
+	ck_assert(wire_has(m, WIRE_SEG_ADVERTISE));
+	for (uint8_t bit = 0; bit < 2; bit++) {
+		m = reverse(f, "10.0.20.12", bit);
+		ck_assert_ptr_nonnull(m);
+		ck_assert_uint_eq(m->wildcard.ttl, 600);
+		ck_assert_uint_eq(m->wildcard.sport, 8080);
+		ck_assert_uint_eq(m->nat[0].sport, 80);
+		ck_assert_uint_eq(m->nat[0].src.b[3], 10);
+		ck_assert(!wire_has(m, WIRE_SEG_INTEREST) && !wire_has(m, WIRE_SEG_ADVERTISE));
+		ck_assert_ptr_nonnull(reverse(f, "fd00:20::11", bit));
+	}
+	fixture_free(f);
+}
+END_TEST
+
+START_TEST(test_health_gives_parts_to_others_SM_13)
+{
+	struct fixture *f = start(HEAD "services:\n" WEB);
+	char text[64];
+
+	f->count = 0;
+	fixture_check(f, "web2");
+	fixture_run(f, 1000);
+	ck_assert_str_eq(shares(f, 4, text), ". b b b ");
+	f->count = 0;
+	fixture_check(f, "*");
+	fixture_run(f, 1000);
+	ck_assert_str_eq(shares(f, 4, text), "0 0 0 0 ");
+	ck_assert_uint_eq(reverse(f, "10.0.20.11", 0)->wildcard.ttl, 0);
+	f->count = 0;
+	fixture_check(f, NULL);
+	fixture_run(f, 1000);
+	ck_assert_str_eq(shares(f, 4, text), "b c c c ");
+	fixture_free(f);
+}
+END_TEST
+
+static void row(void *ctx, const struct backend *b, const char *before)
+{
+	(void)ctx;
+	(void)b;
+	(void)before;
+}
+
+START_TEST(test_operators_will_and_reload_SM_13)
+{
+	struct fixture *f = start(HEAD "services:\n" WEB);
+	char text[64], why[256];
+
+	f->count = 0;
+	ck_assert_uint_gt(manager_server_set(f->manager, "web", "web1", SERVER_DRAINING, row, NULL, f->now_ms), 0);
+	fixture_run(f, 1000);
+	ck_assert_str_eq(shares(f, 6, text), "12 . . . ");
+	f->count = 0;
+	ck_assert_ptr_null(fixture_reload(f, HEAD "services:\n" WEB, why));
+	fixture_run(f, 1000);
+	ck_assert_str_eq(shares(f, 4, text), ". . . . ");
+	ck_assert_ptr_null(fixture_reload(f, HEAD "services:\n" SERVICE("web", "203.0.113.10", ""), why));
+	fixture_run(f, 1000);
+	ck_assert_str_eq(shares(f, 4, text), "0 0 0 0 ");
+	fixture_free(f);
+}
+END_TEST
+
+START_TEST(test_refreshed_every_third_of_its_own_ttl_SM_13)
+{
+	struct fixture *f = start(HEAD "services:\n" WEB);
+	unsigned n = 0;
+
+	f->count = 0;
+	fixture_run(f, 600000);
+	for (size_t i = 0; i < f->count; i++)
+		n += is_partition(&f->sent[i]);
+	/* 4 parts and 4 ways back in each family. */
+	ck_assert_uint_ge(n, 3 * 16 - 16);
+	ck_assert_uint_le(n, 4 * 16);
+	fixture_free(f);
+}
+END_TEST
+
+static void refused(const char *text, const char *expected)
+{
+	struct smd_conf conf;
+	char errors[1024] = "";
+
+	ck_assert(!smd_config_load_text("t", text, &conf, errors, sizeof(errors)));
+	ck_assert_msg(strstr(errors, expected), "%s", errors);
+}
+
+START_TEST(test_what_cannot_be_told_back_is_refused_SM_13)
+{
+	refused(HEAD "services:\n" WEB SERVICE("more", "203.0.113.11", "partition-ttl: 10m, precedence: 7, "),
+		"services 'web' and 'more' share a server's address and port");
+	refused(HEAD "services:\n" SERVICE("web", "203.0.113.10, 203.0.113.11", "partition-ttl: 10m, "),
+		"takes one VIP of each family; service 'web' has several");
+	refused(HEAD "services:\n" SERVICE("web", "203.0.113.10", "partition-ttl: 30s, "),
+		"30000ms is not longer than wildcard-ttl, 30000ms");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("partition");
+	TCase *tc = tcase_create("partition");
+	SRunner *sr;
+	int failed;
+
+	tcase_add_test(tc, test_parts_by_weight_worse_than_any_backup_and_longer_SM_13);
+	tcase_add_test(tc, test_health_gives_parts_to_others_SM_13);
+	tcase_add_test(tc, test_operators_will_and_reload_SM_13);
+	tcase_add_test(tc, test_refreshed_every_third_of_its_own_ttl_SM_13);
+	tcase_add_test(tc, test_what_cannot_be_told_back_is_refused_SM_13);
+	suite_add_tcase(s, tc);
+	sr = srunner_create(s);
+	if (getenv("TAP_FILE"))
+		srunner_set_tap(sr, getenv("TAP_FILE"));
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

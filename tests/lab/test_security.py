@@ -1,18 +1,27 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Whom the daemons believe: keys that roll while they run, senders that are not heard, secrets that are not told.
 
-In the small network of test_discovery.py: one agent, one manager, and whoever speaks from the agent's machine beside it.
+In the small network of test_discovery.py: one agent, one manager, whoever speaks from one of their machines beside them,
+and a third host at the switch that hears and repeats all.
 """
 import base64
+import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
+import socket
 import subprocess
+import time
+
+import pytest
+from scapy.all import IP, UDP
 
 import peer
 from conftest import BUILD, until
-from test_discovery import ADDRESS, AGENT, MANAGER, PROGRAM, net, network  # noqa: F401: fixtures
+from test_discovery import ADDRESS, AGENT, FAR, IDENTITY, MANAGER, PROGRAM, SWITCH, net, network  # noqa: F401: fixtures
+from turnoutlab import process
 
 
 def drops(where, side):
@@ -83,27 +92,245 @@ def test_only_configured_senders_are_heard_SEC_1(net):  # noqa: F811
         assert stranger.receive(lambda m: m.type == peer.CHALLENGE, 5)
 
 
-def test_secrets_are_nowhere_to_be_read_SEC_3(net):  # noqa: F811
+def test_secrets_are_nowhere_to_be_read_SEC_3(net, monkeypatch):  # noqa: F811
     """Neither in logs at --debug, nor in listings, checks or the process's arguments and environment; no core files."""
     secret = net.key.read_bytes()
     shapes = (secret, secret.hex().encode(), base64.b64encode(secret))
+    spawn = process.spawn
+    monkeypatch.setattr(process, "spawn", lambda where, argv, *more: spawn(where, [*argv, "--debug"], *more))
     net.start(MANAGER)
     net.start(AGENT)
     assert until(lambda: net.rows(AGENT, "wildcards"), 10)
     said = []
     for side, program in PROGRAM.items():
-        for what in ("settings", "counters", "agents", "managers", "wildcards", "services", "version"):
-            done = subprocess.run(net.ctl(side, "show", what), capture_output=True)
+        listings = ("agents", "managers", "services", "servers", "wildcards", "affinities", "flows", "forwards", "counters",
+                    "routes", "interfaces")
+        for words in (*(("show", what) for what in listings), ("version",), ("doctor",)):
+            done = subprocess.run(net.ctl(side, *words), capture_output=True, timeout=60)
+            assert b"unknown" not in done.stderr, done.stderr
             said.append(done.stdout + done.stderr)
         config = str(net.directory / side / "conf.yaml")
         done = net.run(side, str(BUILD / program), "--debug", "--check", "--config", config)
         said += [done.stdout.encode(), done.stderr.encode(), (net.directory / side / "log").read_bytes()]
-        process = pathlib.Path(f"/proc/{net.running[side]['pid']}")
-        said += [(process / "cmdline").read_bytes(), (process / "environ").read_bytes()]
-        limits = (process / "limits").read_text().splitlines()
+        inside = pathlib.Path(f"/proc/{net.running[side]['pid']}")
+        said += [(inside / "cmdline").read_bytes(), (inside / "environ").read_bytes()]
+        limits = (inside / "limits").read_text().splitlines()
         assert int(next(x for x in limits if x.startswith("Max core file size")).split()[4]) <= 1
     assert not [text for text in said for shape in shapes if shape in text]
     for side, program in PROGRAM.items():
         for suffix in ("sock", "events"):
             mode = (net.directory / side / "run" / f"{program}.{suffix}").stat().st_mode & 0o777
             assert mode & 0o007 == 0, oct(mode)
+        assert (net.directory / side / "run").stat().st_mode & 0o777 == 0o750
+
+
+# ---- who hears and says everything on the control network, without a key ----
+
+ATTACKER, VICTIM = "attacker", "10.78.0.66"
+
+
+class Wire:
+    """A third host at the switch: hears both daemons' cables, and says frames from a cable of its own."""
+
+    def __init__(self, where):
+        self.where = where
+
+    def __enter__(self):
+        where = self.where
+        self.namespace = where.namespace(ATTACKER)
+        subprocess.run(["ip", "netns", "del", self.namespace], check=False, capture_output=True)
+        process.run(["ip", "netns", "add", self.namespace])
+        where.ip(SWITCH, f"link add name third type veth peer name ctl netns {self.namespace}", "link set dev third master br up")
+        where.ip(ATTACKER, "link set ctl up", f"addr add {VICTIM}/24 dev ctl")
+        self.ears = self.open(where.netns(SWITCH), AGENT)
+        self.mouth = self.open(where.netns(ATTACKER), "ctl")
+        self.mac = self.mouth.getsockname()[4]
+        return self
+
+    def __exit__(self, *_):
+        self.ears.close()
+        self.mouth.close()
+        subprocess.run(["ip", "netns", "del", self.namespace], check=False, capture_output=True)
+
+    @staticmethod
+    def open(netns, interface):
+        with peer.namespace(netns):
+            opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
+        opened.bind((interface, 0x0003))
+        opened.setblocking(False)
+        return opened
+
+    def heard(self, sender):
+        """Frames of control messages of one daemon since the last call, but for challenges, which may be answered."""
+        found = []
+        while True:
+            try:
+                frame = self.ears.recv(65535)
+            except BlockingIOError:
+                return found
+            if (frame[12:14], frame[23], frame[26:30]) == (b"\x08\x00", 17, socket.inet_aton(ADDRESS[sender])) \
+                    and frame[43] != peer.CHALLENGE:
+                found.append(frame)
+
+    def repeat(self, frames):
+        """As they were, source address too; without UDP's checksum, which the sender's kernel leaves open on a veth."""
+        for frame in frames:
+            self.mouth.send(frame[:6] + self.mac + frame[12:40] + bytes(2) + frame[42:])
+            time.sleep(0.001)
+
+
+REFUSED = ("replay", "unknown-incarnation", "challenge-pending", "challenge-limited", "stale-response")
+
+
+def refused(where, side):
+    return sum(drops(where, side).get(name, 0) for name in REFUSED)
+
+
+def test_a_third_host_repeats_messages_with_their_addresses_SEC_4(net):  # noqa: F811
+    """At once, after a restart of the manager, and of either alone: refused by name, and nothing takes effect."""
+    def repeated(side, frames):
+        before = refused(net, side)
+        wire.repeat(frames)
+        assert until(lambda: refused(net, side) - before >= len(frames), 5), (drops(net, side), len(frames))
+
+    with Wire(net) as wire:
+        net.start(MANAGER)
+        net.start(AGENT)
+        assert until(lambda: net.ports() == {80}, 10)
+        time.sleep(1)  # for the wildcards to be said once more, to the group
+        of_manager = wire.heard(MANAGER)
+        net.stop(AGENT, kill=True)
+        net.start(AGENT)
+        assert until(lambda: net.ports() == {80}, 10)
+        of_agent = wire.heard(AGENT)
+        assert of_manager and of_agent
+        before = drops(net, AGENT)["replay"]
+        repeated(AGENT, of_manager)  # said to the agent before its restart
+        assert drops(net, AGENT)["replay"] > before
+        before = drops(net, MANAGER)["replay"]
+        repeated(MANAGER, of_agent)
+        assert drops(net, MANAGER)["replay"] > before
+        net.stop(MANAGER, kill=True)
+        net.start(MANAGER, port=81)
+        assert until(lambda: net.ports() == {81}, 15)
+        repeated(AGENT, of_manager)
+        assert net.ports() == {81}
+        # Nobody is there who could answer a challenge.
+        net.stop(MANAGER, AGENT, kill=True)
+        net.start(AGENT)
+        repeated(AGENT, of_manager)
+        assert not net.rows(AGENT, "wildcards")
+        net.stop(AGENT, kill=True)
+        net.start(MANAGER)
+        repeated(MANAGER, of_agent)
+        assert not [row for row in net.rows(MANAGER, "agents") if row["state"] == "known"]
+
+
+def believed(where):
+    """A manager of the test's own whom the agent has challenged and believes, with where to send to the agent."""
+    other = peer.Manager(where.netns(MANAGER), ADDRESS[MANAGER], 0x777, where.key.read_bytes())
+    to = (ADDRESS[AGENT], 7510)
+    assert other.receive(lambda m: m.type == peer.CHALLENGE, 5, every=lambda: other.send(
+        to, peer.WILDCARD_UPDATE, [peer.wildcard("203.0.113.91", dport=1, ttl=0)], IDENTITY[AGENT]))
+    return other, to
+
+
+def test_reordered_and_late_messages_SEC_4(net):  # noqa: F811
+    """Within 1024 sequence numbers each counts once, in whatever order; what is later does not."""
+    net.start(AGENT)
+    other, to = believed(net)
+    with other:
+        base = other.sequences[IDENTITY[AGENT]]
+
+        def say(ahead):
+            """The destination port tells which message it was."""
+            other.sockets[0].sendto(other.bytes_of(peer.WILDCARD_UPDATE, [peer.wildcard("203.0.113.91", dport=ahead)],
+                                                   IDENTITY[AGENT], base + ahead), to)
+
+        def held():
+            return {row["dport"] for row in net.rows(AGENT, "wildcards")}
+        before = drops(net, AGENT)["replay"]
+        for ahead in (5, 3, 4, 1500, 1500 - 1024):
+            say(ahead)
+        assert until(lambda: held() == {5, 3, 4, 1500, 476}, 5), held()
+        assert drops(net, AGENT)["replay"] == before
+        for ahead in (6, 475):
+            say(ahead)
+        assert until(lambda: drops(net, AGENT)["replay"] == before + 2, 5)
+        assert held() == {5, 3, 4, 1500, 476}
+
+
+def test_a_forged_packet_is_not_emitted_SEC_2_MSG_9(net):  # noqa: F811
+    """A message that carries a packet for the agent to send on: with the key it goes out, else never; no answer either."""
+    inner = {word: bytes(IP(src=f"192.0.2.{len(word)}", dst=FAR[MANAGER]) / UDP(sport=9, dport=9) / word.encode())
+             for word in ("forged", "bare", "cut", "genuine")}
+    to = (ADDRESS[AGENT], 7510)
+    net.start(AGENT)
+    with Wire(net) as wire, contextlib.closing(wire.open(net.netns(MANAGER), "far")) as out:
+        for word, key, name in (("forged", b"not the key of this test", "authentication-wrong"),
+                                ("bare", b"", "authentication-absent")):
+            before = drops(net, AGENT)[name]
+            with peer.Peer(net.netns(ATTACKER), VICTIM, 0x777, key) as forger:
+                forger.send(to, peer.PACKET, [peer.packet(inner[word])], IDENTITY[AGENT])
+                assert until(lambda n=name, b=before: drops(net, AGENT)[n] > b, 5), name
+                assert not forger.receive(lambda m: True, 0.3)
+        other, _ = believed(net)
+        with other:
+            before = sum(drops(net, AGENT).values())
+            other.send(to, peer.PACKET, [peer.packet(inner["cut"][:19])], IDENTITY[AGENT])
+            assert until(lambda: sum(drops(net, AGENT).values()) > before, 5)
+            other.send(to, peer.PACKET, [peer.packet(inner["genuine"])], IDENTITY[AGENT])
+            emitted = []
+
+            def came(word):
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        emitted.append(out.recv(65535))
+                return any(word in frame for frame in emitted)
+            assert until(lambda: came(b"genuine"), 5)
+            assert not came(b"forged") and not came(b"bare") and not came(inner["cut"][12:19])
+
+
+# libfaketime shifts timers of the monotonic clock too, which no wrong wall clock does.
+CLOCK = """\
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t which, struct timespec *now)
+{
+	int r = syscall(SYS_clock_gettime, which, now);
+	if (which == CLOCK_REALTIME)
+		now->tv_sec += YEARS * 31536000LL;
+	return r;
+}
+"""
+
+
+@pytest.mark.parametrize("side", PROGRAM)
+@pytest.mark.parametrize("years", [-5, 5])
+def test_a_clock_that_is_years_off_SEC_4(net, monkeypatch, side, years):  # noqa: F811
+    """It joins, also after a restart with the clock set right, for which the time is earlier or later by years."""
+    library = net.directory / f"clock{years}.so"
+    subprocess.run(["cc", "-shared", "-fPIC", f"-DYEARS={years}", "-x", "c", "-o", library, "-"], input=CLOCK, text=True,
+                   check=True)
+    spawn = process.spawn
+
+    def shifted(where, argv, *more):
+        return spawn(where, ["env", f"LD_PRELOAD={library}", "ASAN_OPTIONS=verify_asan_link_order=0", *argv], *more)
+
+    def years_off():
+        shown = subprocess.run(net.ctl(side, "version"), check=True, capture_output=True, text=True).stdout
+        incarnation = int(re.search(r'"incarnation": *"(0x\w+)"', shown)[1], 16)
+        return round((incarnation - time.time_ns()) / (31536000 * 10**9))
+    # A manager that repeats nothing: what the agent has was asked for by one whom the manager believes.
+    net.start(MANAGER if side == AGENT else AGENT, **({"ttl": "1h"} if side == AGENT else {}))
+    with monkeypatch.context() as patch:
+        patch.setattr(process, "spawn", shifted)
+        net.start(side)
+    assert until(lambda: net.ports() == {80}, 10)
+    assert years_off() == years
+    net.stop(side, kill=True)
+    port = 81 if side == MANAGER else 80
+    net.start(side, port=port)
+    assert years_off() == 0
+    assert until(lambda: port in net.ports(), 10)

@@ -79,7 +79,7 @@ static const struct conf_field limits_fields[] = {
 	 AT(fad_limits_conf, punt_rate),
 	 .min = 0,
 	 .max = 10000000,
-	 .fallback = "30000"},
+	 .fallback = "5000"},
 	{.name = "punt-excess",
 	 .kind = CONF_ENUM,
 	 AT(fad_limits_conf, punt_excess),

@@ -47,7 +47,7 @@ START_TEST(minimal_file_gets_the_documented_defaults)
 	ck_assert_uint_eq(conf.limits.fixed, 1000000);
 	ck_assert_uint_eq(conf.limits.wildcards, 16384);
 	ck_assert_uint_eq(conf.limits.hold_flows, 65536);
-	ck_assert_uint_eq(conf.limits.punt_rate, 30000);
+	ck_assert_uint_eq(conf.limits.punt_rate, 5000);
 	ck_assert_int_eq(conf.limits.punt_excess, PUNT_EXCESS_DROP);
 	ck_assert_uint_eq(conf.limits.hold_packets, 64);
 	ck_assert_uint_eq(conf.limits.hold_bytes, 16777216);

@@ -1046,6 +1046,57 @@ START_TEST(test_ARCH_5_control_configuration)
 }
 END_TEST
 
+/* A list of n items under "key", each printed with its number; nothing else is asked of them here. */
+static char *long_list(const char *head, const char *key, unsigned n, const char *item)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	fprintf(f, "%s%s:\n", head, key);
+	for (unsigned i = 0; i < n; i++) {
+		fputs("- ", f);
+		fprintf(f, item, i / 250, i % 250 + 1);
+		fputs("\n", f);
+	}
+	fclose(f);
+	return text;
+}
+
+static void check_list(bool control, const char *key, unsigned limit, const char *item, const char *takes)
+{
+	const char *head = control ? "address: 10.0.0.1\n" : "";
+
+	for (unsigned n = limit; n <= limit + 1; n++) {
+		struct endpoint_conf c;
+		struct security_conf s;
+		char *text = long_list(head, key, n, item), wanted[128];
+		const char *errors = control ? control_errors(text, &c) : security_errors(text, &s);
+
+		snprintf(wanted, sizeof(wanted), ": %s: has %u items; takes %s\n", key, n, takes);
+		if (n > limit)
+			ck_assert_msg(strstr(errors, wanted) != NULL, "%s", errors);
+		else
+			ck_assert_str_eq(errors, "");
+		free(text);
+		if (n > limit)
+			continue;
+		if (control)
+			conf_free(&endpoint_conf_mapping, sizeof(c), &c);
+		else
+			conf_free(&security_conf_mapping, sizeof(s), &s);
+	}
+}
+
+START_TEST(test_ARCH_10_lists_of_peers_and_keys_that_are_too_long_are_refused)
+{
+	check_list(true, "group", 4, "239.1.%u.%u", "0 to 4");
+	check_list(true, "peers", 256, "10.1.%u.%u", "0 to 256");
+	check_list(false, "keys", 64, "{id: 1%u%u, file: /k}", "0 to 64");
+	check_list(false, "accept-from", 256, "10.1.%u.%u", "0 to 256");
+}
+END_TEST
+
 START_TEST(test_SEC_3_security_configuration)
 {
 	struct security_conf c;
@@ -1102,6 +1153,7 @@ int main(void)
 	tcase_add_test(tc, test_ARCH_4_group_is_heard_by_others_on_the_same_machine);
 	tcase_add_test(tc, test_MSG_13_another_with_our_identity_is_told_from_ourselves);
 	tcase_add_test(conf, test_ARCH_5_control_configuration);
+	tcase_add_test(conf, test_ARCH_10_lists_of_peers_and_keys_that_are_too_long_are_refused);
 	tcase_add_test(conf, test_SEC_3_security_configuration);
 	suite_add_tcase(suite, tc);
 	suite_add_tcase(suite, conf);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/conf.h"
@@ -436,6 +437,24 @@ START_TEST(files_are_read_and_missing_ones_named)
 }
 END_TEST
 
+/* A running daemon reads its file again: it must not wait for one that writes to a pipe. */
+START_TEST(reload_does_not_wait_for_a_pipe)
+{
+	char dir[] = "/tmp/conf-test-XXXXXX", path[64], errors[256];
+	struct config config = {0};
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/fifo", dir);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	ck_assert(!conf_load_quiet(path, &config_mapping, sizeof(config), &config, errors, sizeof(errors)));
+	ck_assert_ptr_nonnull(strstr(errors, "cannot be read: it is not a regular file\n"));
+	ck_assert(!conf_load_quiet(dir, &config_mapping, sizeof(config), &config, errors, sizeof(errors)));
+	ck_assert_ptr_nonnull(strstr(errors, "cannot be read: Is a directory\n"));
+	unlink(path);
+	rmdir(dir);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("conf");
@@ -452,6 +471,7 @@ int main(void)
 	tcase_add_test(tc, many_errors_are_cut);
 	tcase_add_test(tc, truncated_anywhere);
 	tcase_add_test(tc, files_are_read_and_missing_ones_named);
+	tcase_add_test(tc, reload_does_not_wait_for_a_pipe);
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);
 	if (getenv("TAP_FILE") != NULL)

@@ -194,6 +194,7 @@ def test_errors_say_what_to_do_ARCH_7(healthy):
     for arguments, status, text in ((("tcp", "prt", "80"), 2, "filter 'tcp prt 80'"),
                                     (("--reason", "hold"), 1, "show counters"),
                                     (("--from", "routed-glue"), 1, "knows of captures"),
-                                    (("-w", "/no/such/file", "--for", "1s"), 1, "/no/such/file")):
+                                    (("-w", "/no/such/file", "--for", "1s"), 1, "/no/such/file"),
+                                    (("-w", "/dev/full", "--for", "1s"), 1, "/dev/full: No space left")):
         done = healthy.ctl("r1", "capture", *arguments, check=False)
         assert done.returncode == status and text in done.stderr, done

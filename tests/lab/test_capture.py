@@ -178,7 +178,7 @@ def test_who_is_killed_leaves_nothing_on_ARCH_7(healthy):
     capture = Capture(healthy, "r1")
     try:
         with contextlib.suppress(AssertionError), capture:
-            connect(healthy, 4)
+            connect(healthy)
             os.kill(capture.process.pid, signal.SIGKILL)
             capture.process.wait()
     finally:

@@ -219,7 +219,7 @@ static void receive_batch(struct endpoint *ep, unsigned n, bool group)
 
 	for (unsigned i = 0; i < n; i++) {
 		struct incoming in;
-		bool truncated = rx->messages[i].msg_hdr.msg_flags & MSG_TRUNC;
+		bool truncated = rx->messages[i].msg_hdr.msg_flags & MSG_TRUNC, own;
 
 		/* Not the whole struct: decoding starts the message itself. */
 		memset(&in.from, 0, sizeof(in.from));
@@ -233,13 +233,14 @@ static void receive_batch(struct endpoint *ep, unsigned n, bool group)
 			ep->counts[ENDPOINT_SOURCE]++; /* nobody to answer to */
 			continue;
 		}
-		if (!is_own(ep, &in.from) && !endpoint_trust_hears(ep->trust, &in.from.addr)) {
+		own = is_own(ep, &in.from);
+		if (!own)
+			note_way(ep, group, now_ms);
+		if (!own && !endpoint_trust_hears(ep->trust, &in.from.addr)) {
 			ep->counts[ENDPOINT_SENDER]++;
 			log_drop(ep, &in, "sender: ", "not in security.accept-from");
 			continue;
 		}
-		if (!is_own(ep, &in.from))
-			note_way(ep, group, now_ms);
 		receive_one(ep, &in, truncated);
 	}
 }

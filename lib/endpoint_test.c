@@ -929,6 +929,7 @@ START_TEST(test_SEC_1_only_configured_senders_are_heard)
 	third_send(&t, &b);
 	run_for(30);
 	ck_assert_uint_eq(counter(&b, "sender"), 1);
+	ck_assert_uint_eq(counter(&b, "direct-heard"), 1); /* it did get here, which doctor wants to know */
 	ck_assert_uint_eq(counter(&b, "challenges-sent"), 0);
 	stop(&b);
 	prepare(&b, 2);

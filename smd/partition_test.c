@@ -197,19 +197,64 @@ START_TEST(test_what_cannot_be_told_back_is_refused_SM_13)
 }
 END_TEST
 
+/* Each against each other, and their servers, would take minutes, and a reload with it: a watchdog ends what is so long
+ * silent. */
+START_TEST(test_many_servers_are_compared_in_no_time_SM_13)
+{
+	char *text = NULL, errors[1024] = "";
+	struct smd_conf conf;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	fputs(HEAD "services:\n", f);
+	for (unsigned n = 0; n < 800; n++) {
+		fprintf(f, "- {name: s%u, vip: [203.0.%u.%u], protocol: tcp, port: 80, partition-ttl: 10m, servers: [",
+			n, n / 250, n % 250);
+		for (unsigned i = 0; i < 60; i++)
+			fprintf(f, "{name: w%u, address: [10.%u.%u.%u]},", i, n / 250, n % 250, i);
+		fputs("]}\n", f);
+	}
+	fclose(f);
+	ck_assert_msg(smd_config_load_text("t", text, &conf, errors, sizeof(errors)), "%s", errors);
+	smd_config_free(&conf);
+	free(text);
+}
+END_TEST
+
+/* Two servers that three services share: the second and the third are named, once each. */
+START_TEST(test_each_service_that_shares_is_named_once_SM_13)
+{
+	char errors[1024] = "", *one, *two;
+	struct smd_conf conf;
+
+	ck_assert(!smd_config_load_text("t",
+					HEAD "services:\n" WEB SERVICE("more", "203.0.113.11", "partition-ttl: 10m, ")
+						SERVICE("most", "203.0.113.12", "partition-ttl: 10m, "),
+					&conf, errors, sizeof(errors)));
+	one = strstr(errors, "and 'more' share");
+	two = strstr(errors, "and 'most' share");
+	ck_assert_msg(one && two && !strstr(one + 1, "and 'more' share") && !strstr(two + 1, "and 'most' share"), "%s",
+		      errors);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("partition");
-	TCase *tc = tcase_create("partition");
+	TCase *tc = tcase_create("partition"), *many = tcase_create("many");
 	SRunner *sr;
 	int failed;
 
+	tcase_set_timeout(many, 15);
 	tcase_add_test(tc, test_parts_by_weight_worse_than_any_backup_and_longer_SM_13);
 	tcase_add_test(tc, test_health_gives_parts_to_others_SM_13);
 	tcase_add_test(tc, test_operators_will_and_reload_SM_13);
 	tcase_add_test(tc, test_refreshed_every_third_of_its_own_ttl_SM_13);
 	tcase_add_test(tc, test_what_cannot_be_told_back_is_refused_SM_13);
+	tcase_add_test(tc, test_each_service_that_shares_is_named_once_SM_13);
+	tcase_add_test(many, test_many_servers_are_compared_in_no_time_SM_13);
 	suite_add_tcase(s, tc);
+	suite_add_tcase(s, many);
 	sr = srunner_create(s);
 	if (getenv("TAP_FILE"))
 		srunner_set_tap(sr, getenv("TAP_FILE"));

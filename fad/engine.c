@@ -359,6 +359,7 @@ void engine_tick(struct engine *e, uint64_t now_ms)
 	expire_wildcards(e, now_ms);
 	fixtab_sweep(e->fixed, now_ms, fixed_expired, e);
 	forget_manager(e, now_ms);
+	engine_shed_count(e, now_ms);
 }
 
 void engine_look(struct engine *e, const struct engine_tap *tap)

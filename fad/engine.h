@@ -155,6 +155,9 @@ struct engine_out {
 	bool (*shape)(void *ctx, uint16_t number, const struct classifier_shape *shape);
 	bool (*key)(void *ctx, const struct classifier_key *key, bool add);
 	bool (*flow)(void *ctx, const struct flow_key *key, bool add);
+	/* No more than that is to come up under a key of a wildcard; NULL: as it was told.  Returns how many packets
+	 * did not, since it was asked last.  Optional (FA-5). */
+	uint64_t (*shed)(void *ctx, const struct classifier_key *key, const struct classifier_shed *limit);
 	/* The set advertised changed by this prefix (ACT-3, FA-11). */
 	void (*advertise)(void *ctx, const struct addr *prefix, uint8_t plen, bool add);
 	/* A manager speaks from here (FA-8: its messages are never matched), or is forgotten. */

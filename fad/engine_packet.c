@@ -281,17 +281,6 @@ static void hold_rest(struct engine *e, struct held_flow *f, const struct packet
 	}
 }
 
-/* A wildcard for what given servers send: the far end is where it goes. */
-static bool names_source(const struct wildcard *w)
-{
-	size_t n = w->match.family == 6 ? SHARE_IPV6 : SHARE_IPV4;
-
-	for (size_t i = 0; i < n; i++)
-		if (w->match.src_mask[i] != 0xff)
-			return false;
-	return true;
-}
-
 /*
  * Each wildcard, and so each service, has a rate of its own: a flood of new flows to one leaves the others theirs.
  * Under one, a source that asks little comes first: what it is ahead of the rate by delays those that ask much (FA-5).
@@ -309,7 +298,7 @@ static bool may_ask(struct engine *e, struct wildcard *w, const struct flow_key 
 	ahead_ns = w->punt_ns - now_ns;
 	if (ahead_ns > ENGINE_PUNT_BURST_NS + ENGINE_PUNT_SPARE_NS)
 		return false;
-	little = share_take(&e->shares, share_place(e->conf.hash_key, k, names_source(w), w->lineage),
+	little = share_take(&e->shares, share_place(e->conf.hash_key, k, engine_names_source(w), w->lineage),
 			    each_ns * ENGINE_PUNT_SHARES, now_ns);
 	if (ahead_ns > ENGINE_PUNT_BURST_NS) {
 		if (!little)
@@ -321,8 +310,9 @@ static bool may_ask(struct engine *e, struct wildcard *w, const struct flow_key 
 }
 
 /* Too many ask under this wildcard. */
-static void exceed(struct engine *e, struct wildcard *w, const struct packet *p)
+static void exceed(struct engine *e, struct wildcard *w, const struct packet *p, uint64_t now_ms)
 {
+	engine_shed(e, w, now_ms);
 	if (e->conf.punt_excess_routed && e->out->forward(e->ctx, p, NULL)) {
 		engine_count(e, ENGINE_EXCESS_ROUTED);
 		return;
@@ -346,7 +336,7 @@ static void punt(struct engine *e, const struct plan_step *s, const struct wire_
 	struct wire_blob blob;
 
 	if (s->wildcard && !may_ask(e, s->wildcard, &p->key, now_ms)) {
-		exceed(e, s->wildcard, p);
+		exceed(e, s->wildcard, p, now_ms);
 		return;
 	}
 	f = hold_get(e, &p->key, now_ms);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The engine's inside, shared by its files only: engine.c (life, time,
- * listings), engine_packet.c (packets), engine_send.c (those that are adjusted or wrapped), engine_message.c
+ * listings), engine_shed.c (too many questions), engine_packet.c (packets), engine_send.c (those that are adjusted or wrapped), engine_message.c
  * (messages).
  */
 #ifndef TURNOUT_FAD_ENGINE_PRIV_H
@@ -52,6 +52,7 @@ struct engine {
 	struct deny_limit undecodable; /* denies to managers not known yet */
 	struct error_limit errors, resets;
 	struct share_table shares;
+	uint64_t shed_until_ms; /* no wildcard's is later, and what was shed is counted; 0: all is counted */
 	uint64_t counters[ENGINE_COUNTER_COUNT];
 	struct engine_marks marks;
 	uint8_t scratch[65536];  /* one segment on its way into a message */
@@ -201,6 +202,14 @@ uint32_t engine_cut_to(struct engine *e, const struct flow_plan *plan, const str
 
 /* Tell its sender that it is dropped (FIX-3, SVC-5).  False: it must not or could not be told, or often enough. */
 bool engine_reject(struct engine *e, enum wire_reject_kind kind, const struct packet *p);
+
+/* engine_shed.c */
+/* A question under w is dropped since there are too many: let the kernel drop some of the others. */
+void engine_shed(struct engine *e, struct wildcard *w, uint64_t now_ms);
+/* Count what the kernel has dropped. */
+void engine_shed_count(struct engine *e, uint64_t now_ms);
+/* Under a wildcard that names its servers as sources, the far end is where packets go. */
+bool engine_names_source(const struct wildcard *w);
 
 /* engine.c */
 struct manager *engine_manager(struct engine *e, const struct endpoint_peer *from, const struct wire_msg *m,

@@ -351,6 +351,7 @@ void engine_tick(struct engine *e, uint64_t now_ms)
 {
 	e->ticked_ms = now_ms;
 	engine_hold_timeouts(e, now_ms);
+	engine_open_count(e);
 	engine_fragment_timeouts(e, now_ms);
 	if (now_ms < e->next_sweep_ms)
 		return;

@@ -55,6 +55,8 @@
 	X(DROP_FRAGMENT_ORPHANED, "drops", "fragment-orphaned", "later fragment whose first did not come in time")     \
 	X(DROP_FRAGMENT_NO_ROOM, "drops", "fragment-no-room", "later fragment without room to wait for the first")     \
 	X(DROP_PUNT_LIMIT, "drops", "punt-limit", "more questions a second under one wildcard than limits.punt-rate")  \
+	X(DROP_PUNT_OPEN, "drops", "punt-open",                                                                        \
+	  "more questions open under one wildcard than its manager gets round to")                                     \
 	X(DROP_UNSENDABLE, "drops", "punt-unsendable", "could not be put into a message")                              \
 	X(DROP_DENIED, "drops", "denied-update", "packet inside an update that was denied")                            \
 	X(DROP_MISMATCH, "drops", "update-mismatch", "packet inside an update for another flow")                       \

@@ -3,8 +3,8 @@
  * Too many questions under a wildcard: the kernel's classifier is told to drop
  * most of what the engine would drop, so that it takes nothing from the packets
  * of others on their way up (FA-5).  What the kernel lets through is a little
- * more than the rate, so that the engine still sees that it is exceeded, and
- * decides.
+ * more than what was asked of late, so that the engine still sees that there
+ * are too many, and decides.
  *
  * Pure; must not know how the classifier does it.
  */
@@ -12,6 +12,9 @@
 
 #define RENEW_MS 100 /* the kernel is told that often at most */
 #define LASTS_MS 500 /* and without hearing it again, forgets after that */
+
+#define SECOND_NS  1000000000ull
+#define LEAST_RATE 100 /* questions a second */
 
 bool engine_names_source(const struct wildcard *w)
 {
@@ -33,6 +36,33 @@ static uint16_t asks(const struct affinity *a)
 	return bits;
 }
 
+uint32_t *engine_open(struct engine *e, const struct wildcard *w)
+{
+	return &e->open[w->lineage % ENGINE_OPEN_PLACES];
+}
+
+void engine_open_count(struct engine *e)
+{
+	memset(e->open, 0, sizeof(e->open));
+	for (const struct held_flow *f = hold_oldest(e->hold); f; f = f->next)
+		if (f->punted && f->asked_under)
+			e->open[f->asked_under % ENGINE_OPEN_PLACES]++;
+}
+
+/* What it was between two questions since the kernel was told; no more than configured, nor next to nothing. */
+static uint64_t lately_ns(const struct engine *e, const struct wildcard *w, uint64_t now_ms)
+{
+	uint64_t each_ns = SECOND_NS / e->conf.punt_rate, most_ns = SECOND_NS / LEAST_RATE;
+	uint64_t since_ms = now_ms + RENEW_MS - w->shed_ms, asked = w->flows - w->shed_flows, lately;
+
+	if (since_ms > LASTS_MS)
+		return each_ns; /* it is only now that there are too many */
+	lately = asked ? since_ms * 1000000 / asked : most_ns;
+	if (lately > most_ns)
+		lately = most_ns;
+	return lately > each_ns ? lately : each_ns;
+}
+
 /* As told by the kernel.  What it routes instead is not lost. */
 static void count_shed(const struct engine *e, struct wildcard *w, uint64_t packets)
 {
@@ -42,7 +72,7 @@ static void count_shed(const struct engine *e, struct wildcard *w, uint64_t pack
 
 void engine_shed(struct engine *e, struct wildcard *w, uint64_t now_ms)
 {
-	uint64_t each_ns = 1000000000ull / e->conf.punt_rate;
+	uint64_t each_ns = lately_ns(e, w, now_ms);
 	struct classifier_shed limit = {
 		.until_ns = (now_ms + LASTS_MS) * 1000000,
 		.each_ns = each_ns - each_ns / 5,
@@ -57,6 +87,7 @@ void engine_shed(struct engine *e, struct wildcard *w, uint64_t now_ms)
 	if (!e->out->shed || now_ms < w->shed_ms)
 		return;
 	w->shed_ms = now_ms + RENEW_MS;
+	w->shed_flows = w->flows;
 	/* Else the kernel could drop what another wildcard decides on. */
 	if (!limit.asks || !wildtab_owns_key(e->wild, w))
 		return;

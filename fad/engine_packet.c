@@ -436,9 +436,10 @@ static bool still_held(struct engine *e, const struct plan_step *s, const struct
 	return false;
 }
 
-/* The rest of what it punted, copies and notices of which are sent: it takes, or holds, the next one (MSG-11). */
+/* The rest of what it punted, copies and notices of which are sent: it takes, or holds, the next one (MSG-11).  all:
+ * its bits, and first data, which it was a part of. */
 static bool report_rest(struct engine *e, const struct plan_step *s, const struct packet *p, uint16_t bits,
-			uint64_t now_ms)
+			uint16_t all, uint64_t now_ms)
 {
 	for (int i = 0; i < s->a->interest_count; i++) {
 		struct verdict v = engine_judge(&s->a->interest[i], bits);
@@ -448,7 +449,7 @@ static bool report_rest(struct engine *e, const struct plan_step *s, const struc
 		punt(e, s, &s->a->interest[i], &v, p, now_ms);
 		return true;
 	}
-	return still_held(e, s, p, bits, false, now_ms);
+	return still_held(e, s, p, all, false, now_ms);
 }
 
 /* Half the TTL is gone and the flow lives: ask for more before it runs out (FIX-9). */
@@ -607,7 +608,7 @@ static bool report_all(struct engine *e, const struct flow_plan *plan, const str
 			if (still_held(e, s, p, all, way->kind == PASSAGE_OVERDUE, now_ms))
 				return true;
 		} else if (is_rest(way, s)) {
-			if (report_rest(e, s, p, bits, now_ms))
+			if (report_rest(e, s, p, bits, all, now_ms))
 				return true;
 		} else if (affinity_rank_after(s->a->rank, way->resume) ||
 			   (way->kind == PASSAGE_REST && s->a->rank == way->resume)) {

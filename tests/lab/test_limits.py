@@ -1,13 +1,23 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A flood of new flows to one service leaves the others their share of questions (FA-5).
+"""Bounds of running daemons, reached in the lab.
 
-From one host, in the lab, as fast as it can for a moment; what other services notice is compared, not timed.
+A flood of new flows to one service leaves the others their share of questions (FA-5): from one host, as fast as it can for a
+moment; what other services notice is compared, not timed.  Then what is told in logs and on the bus, and who may listen (ARCH-10).
 """
 import contextlib
+import json
+import os
 import pathlib
+import re
+import socket
+import subprocess
 import sys
+import time
 
+import peer
+import routes
 from conftest import until
+from test_discovery import ADDRESS, AGENT, MANAGER, net, network  # noqa: F401: fixtures
 from turnoutlab.daemons import ECHO_PORT
 
 RATE = 200
@@ -75,3 +85,68 @@ def test_flood_of_one_service_leaves_connections_to_another_FA_5(healthy):
                 if row["dport"] != ECHO_PORT:
                     assert int(row["drops"]) == 0, row
     assert until(lambda: served(healthy), 10)
+
+
+# ---- what the daemons themselves hand out: descriptors, lines, notices ----
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def test_bus_clients_up_to_the_last_descriptor_ARCH_10(net):  # noqa: F811
+    """More of them than the daemon may have open: the rest is not served, it works on, and serves again when they are gone."""
+    net.start(MANAGER)
+    pid, path = net.running[MANAGER]["pid"], str(net.directory / MANAGER / "run" / "smd.sock")
+    limit = descriptors(pid) + 20
+    subprocess.run(["prlimit", f"--nofile={limit}:{limit}", "--pid", str(pid)], check=True)
+    with contextlib.ExitStack() as clients:
+        for _ in range(60):
+            clients.enter_context(socket.socket(socket.AF_UNIX)).connect(path)
+        assert until(lambda: descriptors(pid) == limit, 10), (descriptors(pid), limit)
+        asked = subprocess.run([*net.ctl(MANAGER, "--timeout", "1000", "show", "counters")], capture_output=True, timeout=30)
+        assert asked.returncode != 0, asked
+        net.start(AGENT)  # hears and is heard: the manager's work needs no new descriptor
+        assert until(lambda: net.ports() == {80}, 15)
+    assert until(lambda: descriptors(pid) < limit - 15, 10)
+    assert net.rows(MANAGER, "counters")
+    log = (net.directory / MANAGER / "log").read_text()
+    assert "assert" not in log.lower(), log
+
+
+def test_a_flood_of_bad_messages_writes_few_lines_MSG_4_ARCH_10(net):  # noqa: F811
+    """Five a second, and the next one says how many were left out."""
+    net.start(AGENT)
+    log, started = net.directory / AGENT / "log", time.monotonic()
+    with peer.namespace(net.netns(MANAGER)), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bad:
+        for _ in range(2000):
+            bad.sendto(b"no message", (ADDRESS[AGENT], 7510))
+            time.sleep(0.0005)
+        took = time.monotonic() - started
+        time.sleep(1.1)
+        bad.sendto(b"no message", (ADDRESS[AGENT], 7510))
+        lines = until(lambda: [line for line in log.read_text().splitlines() if "dropped a message" in line]
+                      if " more)" in log.read_text().splitlines()[-1] else None, 5)
+    heard = sum(row["value"] and int(row["value"]) for row in net.rows(AGENT, "counters") if row["name"] == "received")
+    told = len(lines) + sum(int(m[1]) for m in map(re.compile(r"\(and (\d+) more\)").search, lines) if m)
+    assert 5 < len(lines) <= 5 * (took + 2), (len(lines), took)
+    assert heard - 20 <= told <= heard, (heard, told)
+
+
+def test_notices_of_a_glue_beyond_a_hundred_a_second_are_not_published_ACT_3_ARCH_10(healthy):
+    """Thousands of routes at once: they all go in, and those who watch are told of a part of them."""
+    prefixes = routes.many_prefixes(4000)
+    with healthy.popen("r1", "turnoutctl", "watch", "--json", "--from", "routed-glue", "--for", "60s",
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE) as watch, routes.Crowd(healthy, "sm2", "r1", 0x778) as crowd:
+        try:
+            assert watch.stderr.readline().startswith(b"watching")
+            crowd.ready()
+            began = crowd.say(prefixes)
+            assert until(lambda: len(healthy.rows("r1", "routed-glue", "routes")) >= len(prefixes), 30)
+            took = time.monotonic() - began
+        finally:
+            crowd.say(prefixes, ttl=0)
+            assert until(lambda: len(healthy.rows("r1", "routed-glue", "routes")) < 10, 30)
+            watch.terminate()
+        rows = [json.loads(line) for line in watch.stdout.read().splitlines()]
+    told = [row for row in rows if row["kind"] == "route" and row["text"] == "installed"]
+    assert 90 < len(told) <= 100 * (took + 2) and len(told) < len(prefixes) / 2, (len(told), took)

@@ -5,6 +5,7 @@ A flood of new flows to one service leaves the others their share of questions (
 moment; what other services notice is compared, not timed.  Then what is told in logs and on the bus, and who may listen (ARCH-10).
 """
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -12,11 +13,12 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import peer
 import routes
-from conftest import until
+from conftest import BUILD, until
 from test_discovery import ADDRESS, AGENT, MANAGER, net, network  # noqa: F401: fixtures
 from turnoutlab.daemons import ECHO_PORT
 
@@ -150,3 +152,91 @@ def test_notices_of_a_glue_beyond_a_hundred_a_second_are_not_published_ACT_3_ARC
         rows = [json.loads(line) for line in watch.stdout.read().splitlines()]
     told = [row for row in rows if row["kind"] == "route" and row["text"] == "installed"]
     assert 90 < len(told) <= 100 * (took + 2) and len(told) < len(prefixes) / 2, (len(told), took)
+
+
+# ---- what turnoutctl takes in ----
+
+# In place of a program: writes for ever, and then into a file how much was taken.
+ENDLESS = """#!/usr/bin/python3
+import sys
+taken = 0
+try:
+    while True:
+        taken += sys.stdout.buffer.raw.write(b'{"nftables": [' + b" " * 65000)
+except OSError:
+    open("{taken}", "w").write(str(taken))
+"""
+MIB = 1 << 20
+
+
+def findings(lab, node, *wrap):
+    done = lab.run(node, *wrap, "turnoutctl", "--json", "--timeout", "2000", "doctor", check=False, timeout=60)
+    assert done.returncode in (0, 1), done
+    return json.loads(done.stdout)["findings"]
+
+
+def test_doctor_gives_up_a_ruleset_without_an_end_ARCH_7_ARCH_10(healthy, tmp_path):
+    """Of more than 32 MiB it takes no more, and says that it did not look."""
+    endless = tmp_path / "endless"
+    endless.write_text(ENDLESS.replace("{taken}", str(tmp_path / "taken")))
+    endless.chmod(0o755)
+    told = findings(healthy, "r1", "unshare", "-m", "sh", "-c", f"mount --bind {endless} /usr/sbin/nft && exec \"$@\"", "sh")
+    assert [f["severity"] for f in told if f["check"] == "firewall"] == ["unchecked"], told
+    taken = int((tmp_path / "taken").read_text())
+    assert 32 * MIB <= taken <= 33 * MIB, taken
+
+
+def test_doctor_gives_up_a_configuration_of_frr_without_an_end_ARCH_7_ARCH_10(healthy):
+    """In place of bgpd's own socket, one that never ends its answer: 64 MiB are taken, then it counts as one that does not answer."""
+    path = next(pathlib.Path(healthy.node("r1")["directory"]).rglob("bgpd.vty"))
+    away, taken, chunk = path.with_suffix(".away"), [], b"x" * 65536
+    path.rename(away)
+    try:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+            server.listen(5)
+            server.settimeout(0.2)
+            over = threading.Event()
+
+            def answer():
+                while not over.is_set():
+                    with contextlib.suppress(OSError):
+                        client = server.accept()[0]
+                        with client:
+                            client.recv(1000)
+                            client.sendall(b"\0\0\0\0")
+                            client.recv(1000)
+                            taken.append(0)
+                            while True:
+                                taken[-1] += client.send(chunk)
+            thread = threading.Thread(target=answer, daemon=True)
+            thread.start()
+            told = findings(healthy, "r1")
+            over.set()
+            thread.join(10)
+    finally:
+        path.unlink(missing_ok=True)
+        away.rename(path)
+    assert taken and 64 * MIB <= max(taken) <= 66 * MIB, taken
+    assert [f for f in told if f["check"] == "frr"] and not [f for f in findings(healthy, "r1") if f["check"] == "frr"], told
+
+
+def test_watch_follows_256_daemons_ARCH_7_ARCH_10(tmp_path):
+    """Locks and names as those of daemons that have come to stay, more than it follows."""
+    held = []
+
+    def come(number):
+        held.append(open(tmp_path / f"d{number}.pid", "w"))  # noqa: SIM115: held until the end
+        fcntl.lockf(held[-1], fcntl.LOCK_EX)
+        (tmp_path / f"d{number}.sock").touch()
+    come(0)
+    with subprocess.Popen([BUILD / "turnoutctl", "--run-dir", tmp_path, "--json", "watch", "--for", "5s"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as watch:
+        assert watch.stderr.readline()
+        time.sleep(1)  # those it finds at first are no news
+        for number in range(1, 300):
+            come(number)
+        rows = [json.loads(line) for line in watch.stdout.read().splitlines()]
+    for file in held:
+        file.close()
+    assert len([row for row in rows if row["text"] == "runs now"]) == 255, rows

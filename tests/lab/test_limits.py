@@ -240,3 +240,17 @@ def test_watch_follows_256_daemons_ARCH_7_ARCH_10(tmp_path):
     for file in held:
         file.close()
     assert len([row for row in rows if row["text"] == "runs now"]) == 255, rows
+
+
+def test_doctor_hears_more_senders_than_it_tells_apart_ARCH_4_ARCH_10(net):  # noqa: F811
+    """What forty managers say while it waits for an agent: it ends in time, and says one thing."""
+    net.start(MANAGER)
+    asked = net.ask_doctor(MANAGER, 4)
+    update = peer.encode(peer.Message(peer.WILDCARD_UPDATE, 0x777, 1, 0, 1, [peer.wildcard("203.0.113.9", dport=80)]))
+    with peer.namespace(net.netns(AGENT)):
+        for port in range(20000, 20040):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                stranger.bind((ADDRESS[AGENT], port))
+                stranger.sendto(update, (ADDRESS[MANAGER], 7510))
+    text, fix = net.said(asked)
+    assert text and fix

@@ -280,17 +280,18 @@ def test_a_flow_that_ended_is_not_brought_back_SEC_4(net, monkeypatch):  # noqa:
 @pytest.mark.parametrize("side", PROGRAM)
 def test_own_messages_sent_back_are_dropped_by_name_MSG_13_SEC_4(net, side):  # noqa: F811
     """From another's address, from the daemon's own, and after its restart: authentic, but nobody else's."""
-    def count(name):
-        return next(int(row["value"]) for row in net.rows(side, "counters") if row["name"] == name)
+    def counted():
+        return {row["name"]: int(row["value"]) for row in net.rows(side, "counters") if row["group"].startswith("message")}
 
     def returned(source):
         """The same a hundred times to its control port; how many are counted as its own, and as another's with its identity."""
-        before = count("own-heard"), count("same-identity"), count("received")
+        before = counted()
         wire.repeat([raw(Ether(dst=mac_of(net, side, "ctl"), type=0x0800) / IP(src=source, dst=ADDRESS[side]) /
                          UDP(sport=7510, dport=7510) / data)] * 100)
-        until(lambda: count("received") >= before[2] + 100, 1)
-        assert [count(name) for name in ("accepted", "challenges-sent", "responses-sent")] == [0, 0, 0]
-        return count("own-heard") - before[0], count("same-identity") - before[1]
+        until(lambda: counted()["received"] >= before["received"] + 100, 1)
+        after = counted()
+        assert [after[name] for name in ("accepted", "challenges-sent", "responses-sent")] == [0, 0, 0]
+        return [after[name] - before[name] for name in ("own-heard", "same-identity")]
     setting = "net.ipv4.conf.ctl.accept_local={}"
     with Wire(net) as wire:
         net.start(side)

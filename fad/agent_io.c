@@ -143,6 +143,13 @@ static bool out_flow(void *ctx, const struct flow_key *key, bool add)
 	return add ? classifier_fixed_add(c, key) : classifier_fixed_del(c, key);
 }
 
+static uint64_t out_shed(void *ctx, const struct classifier_key *key, const struct classifier_shed *limit)
+{
+	struct classifier *c = ((struct agent *)ctx)->classifier;
+
+	return c == NULL ? 0 : classifier_shed(c, key, limit);
+}
+
 static void publish_advertise(struct agent *a, char *prefix, bool add)
 {
 	Turnout__Advertise change = TURNOUT__ADVERTISE__INIT;
@@ -200,6 +207,7 @@ const struct engine_out agent_engine_out = {
 	.shape = out_shape,
 	.key = out_key,
 	.flow = out_flow,
+	.shed = out_shed,
 	.advertise = out_advertise,
 	.manager = out_manager,
 	.news = agent_engine_news,

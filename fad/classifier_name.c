@@ -27,6 +27,9 @@ const struct classifier_name *classifier_name(enum classifier_counter which)
 		[CLASSIFIER_DROPPED_LOOP] = {"drops", "fallback-loop",
 					     "would have gone to the fallback, but came from it"},
 		[CLASSIFIER_UNSHOWN] = {"capture", "unshown", "drops in the kernel, more than are shown a second"},
+		[CLASSIFIER_DROPPED_SHED] = {"drops", "shed",
+					     "beyond limits.punt-rate by far, and so dropped before they came up"},
+		[CLASSIFIER_SHED_ROUTED] = {"classifier", "shed-routed", "the same, routed (punt-excess: route)"},
 	};
 
 	return &names[which];

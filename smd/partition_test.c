@@ -177,6 +177,39 @@ START_TEST(test_refreshed_every_third_of_its_own_ttl_SM_13)
 }
 END_TEST
 
+/* More servers than there can be parts for twice, and fewer, to the fewest parts. */
+START_TEST(test_no_more_parts_than_the_last_byte_of_an_address_tells_SM_13_ARCH_10)
+{
+	static const size_t servers[] = {200, 64, 3, 1}, parts[] = {256, 128, 8, 4};
+	static char text[CONFIG_MAX_SERVERS * 48 + 512];
+
+	for (size_t k = 0; k < sizeof(servers) / sizeof(servers[0]); k++) {
+		size_t n = (size_t)snprintf(text, sizeof(text),
+					    HEAD "services:\n  - {name: w, vip: 203.0.113.10, port: 80, "
+						 "partition-ttl: 10m, servers: [");
+		bool told[256] = {false};
+		unsigned forwards = 0;
+		struct fixture *f;
+
+		for (size_t i = 0; i < servers[k]; i++)
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "{name: s%zu, address: 10.1.%zu.%zu}%s", i,
+					      i / 250, i % 250 + 1, i + 1 < servers[k] ? ", " : "]}\n");
+		f = start(text);
+		for (size_t i = 0; i < f->count; i++) {
+			const struct wire_wildcard *w = &f->sent[i].m.wildcard;
+
+			if (f->sent[i].to || !is_partition(&f->sent[i]) || w->dport != 80)
+				continue;
+			ck_assert_uint_eq(w->src_mask[3], parts[k] - 1);
+			forwards += !told[w->src[3]];
+			told[w->src[3]] = true;
+		}
+		ck_assert_uint_eq(forwards, parts[k]);
+		fixture_free(f);
+	}
+}
+END_TEST
+
 static void refused(const char *text, const char *expected)
 {
 	struct smd_conf conf;
@@ -245,11 +278,13 @@ int main(void)
 	SRunner *sr;
 	int failed;
 
+	tcase_set_timeout(tc, 60);
 	tcase_set_timeout(many, 15);
 	tcase_add_test(tc, test_parts_by_weight_worse_than_any_backup_and_longer_SM_13);
 	tcase_add_test(tc, test_health_gives_parts_to_others_SM_13);
 	tcase_add_test(tc, test_operators_will_and_reload_SM_13);
 	tcase_add_test(tc, test_refreshed_every_third_of_its_own_ttl_SM_13);
+	tcase_add_test(tc, test_no_more_parts_than_the_last_byte_of_an_address_tells_SM_13_ARCH_10);
 	tcase_add_test(tc, test_what_cannot_be_told_back_is_refused_SM_13);
 	tcase_add_test(tc, test_each_service_that_shares_is_named_once_SM_13);
 	tcase_add_test(many, test_many_servers_are_compared_in_no_time_SM_13);

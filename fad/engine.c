@@ -292,8 +292,7 @@ void engine_count_forward(struct engine *e, const struct addr *to, size_t packet
 void engine_wildcard_drop(struct engine *e, struct wildcard *w)
 {
 	engine_withdraw(e, w);
-	if (w->silence.unanswered)
-		e->unanswered--;
+	engine_silence_forget(e, w);
 	w->a.manager->wildcards--;
 	wildtab_remove(e->wild, w);
 	e->generation++;

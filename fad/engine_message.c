@@ -288,8 +288,7 @@ static bool store_wildcard(struct engine *e, struct wildcard *w, struct wildcard
 		w->denies = old->denies;
 		w->drops = old->drops;
 		w->timeouts = old->timeouts;
-		w->silence = old->silence;
-		e->unanswered += w->silence.unanswered > 0;
+		engine_silence_inherit(e, w, old);
 		w->punt_ns = old->punt_ns;
 		w->shed_flows = old->shed_flows;
 		w->shed_ms = old->shed_ms;

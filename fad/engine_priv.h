@@ -153,6 +153,10 @@ void engine_unanswered(struct engine *e, struct wildcard *w, uint64_t asked_ms, 
 /* The manager has said something about the flow: it answers, under all its wildcards that cover it. */
 void engine_answered(struct engine *e, const struct manager *manager, const struct flow_key *k);
 
+/* One takes the place of an older one, or goes. */
+void engine_silence_inherit(struct engine *e, struct wildcard *w, const struct wildcard *older);
+void engine_silence_forget(struct engine *e, const struct wildcard *w);
+
 static inline bool engine_is_silent(const struct wildcard *w)
 {
 	return w->silence.since_ms != 0;

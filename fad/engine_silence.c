@@ -34,8 +34,22 @@ void engine_unanswered(struct engine *e, struct wildcard *w, uint64_t asked_ms, 
 	s->since_ms = now_ms;
 	s->probe_ms = now_ms + ENGINE_PROBE_MS;
 	s->times++;
+	w->a.manager->silent_wildcards++;
 	engine_count(e, ENGINE_WILDCARDS_SILENT);
 	tell(e, w, ENGINE_NEWS_UNANSWERED);
+}
+
+void engine_silence_inherit(struct engine *e, struct wildcard *w, const struct wildcard *older)
+{
+	w->silence = older->silence;
+	e->unanswered += w->silence.unanswered > 0;
+	w->a.manager->silent_wildcards += engine_is_silent(w);
+}
+
+void engine_silence_forget(struct engine *e, const struct wildcard *w)
+{
+	e->unanswered -= w->silence.unanswered > 0;
+	w->a.manager->silent_wildcards -= engine_is_silent(w);
 }
 
 static void hear(struct engine *e, struct wildcard *w)
@@ -43,8 +57,7 @@ static void hear(struct engine *e, struct wildcard *w)
 	struct wild_silence *s = &w->silence;
 	bool silent = s->since_ms != 0;
 
-	if (s->unanswered)
-		e->unanswered--;
+	engine_silence_forget(e, w);
 	s->unanswered = 0;
 	s->since_ms = 0;
 	if (silent)

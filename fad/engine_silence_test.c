@@ -421,6 +421,29 @@ START_TEST(test_FA_9_what_was_held_is_not_routed)
 }
 END_TEST
 
+START_TEST(test_ARCH_7_manager_with_silent_wildcards)
+{
+	struct bed *b = bed_silent(ROUTE);
+	struct wire_msg m = service(0), answer;
+	const struct manager *manager = engine_managers(b->e);
+	struct flow_key k;
+
+	ck_assert_uint_eq(manager->silent_wildcards, 1);
+	bed_message(b, 1, &m); /* replaced */
+	ck_assert_uint_eq(manager->silent_wildcards, 1);
+	k = bed_client(9);
+	answer = bed_fixed(&k, 60);
+	bed_message(b, 1, &answer);
+	ck_assert_uint_eq(manager->silent_wildcards, 0);
+	ask_in_vain(b, 1);
+	ck_assert_uint_eq(manager->silent_wildcards, 1);
+	m.wildcard.ttl = 0;
+	bed_message(b, 1, &m);
+	ck_assert_uint_eq(manager->silent_wildcards, 0);
+	bed_free(b);
+}
+END_TEST
+
 START_TEST(test_WILD_4_another_word_counts_at_once)
 {
 	struct bed *b = bed_silent(0);
@@ -586,6 +609,7 @@ static void add(TCase *t)
 	tcase_add_test(t, test_PREC_5_a_silent_filter_leaves_the_others);
 	tcase_add_test(t, test_ACT_3_advertised_is_dropped_in_silence_too);
 	tcase_add_test(t, test_FA_9_what_was_held_is_not_routed);
+	tcase_add_test(t, test_ARCH_7_manager_with_silent_wildcards);
 	tcase_add_test(t, test_WILD_4_another_word_counts_at_once);
 	tcase_add_test(t, test_WILD_3_a_new_one_is_asked);
 	tcase_add_test(t, test_ACT_6_first_data_is_first_after_the_silence);

@@ -25,6 +25,7 @@ struct manager {
 	uint32_t wildcards, fixed; /* affinities held */
 	uint64_t matches;          /* messages sent to it */
 	uint64_t denied, timeouts; /* its updates refused; questions to it without an answer in time */
+	uint32_t silent_wildcards; /* of its wildcards: those under which it does not answer */
 	struct deny_limit denies;
 	uint32_t longest_ttl_s; /* of its wildcards, when last looked */
 	bool silent;            /* when last looked */

@@ -877,19 +877,20 @@ static struct wildcard *count_timeout(struct engine *e, const struct held_flow *
 {
 	struct wildcard *wild[WILDTAB_MAX_MATCHES];
 	size_t n = f->asked_under ? wildtab_match(e->wild, &f->key, 0, wild, WILDTAB_MAX_MATCHES) : 0;
+	struct wildcard *under = NULL;
 	struct manager *m;
 
 	engine_count(e, ENGINE_TIMEOUTS);
 	HASH_FIND(hh, e->managers, &f->asked_manager, sizeof(f->asked_manager), m);
 	if (m)
 		m->timeouts++;
-	for (size_t i = 0; i < n; i++)
-		if (wild[i]->lineage == f->asked_under) {
-			wild[i]->timeouts++;
-			engine_unanswered(e, wild[i], f->since_ms, now_ms);
-			return wild[i];
-		}
-	return NULL;
+	for (size_t i = 0; i < n && !under; i++)
+		if (wild[i]->lineage == f->asked_under)
+			under = wild[i];
+	if (under)
+		under->timeouts++;
+	engine_unanswered(e, m, under, f->since_ms, now_ms);
+	return under;
 }
 
 static void give_up(struct engine *e, struct held_flow *f, struct wildcard *asked_under)

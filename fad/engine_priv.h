@@ -148,10 +148,12 @@ static inline struct verdict engine_judge(const struct wire_interest *c, uint16_
 }
 
 /* engine_silence.c */
-/* A question under the wildcard has had no answer in time. */
-void engine_unanswered(struct engine *e, struct wildcard *w, uint64_t asked_ms, uint64_t now_ms);
+/* A question to the manager has had no answer in time; it was asked under this wildcard.  Either may have gone: NULL.
+ */
+void engine_unanswered(struct engine *e, struct manager *manager, struct wildcard *w, uint64_t asked_ms,
+		       uint64_t now_ms);
 /* The manager has said something about the flow: it answers, under all its wildcards that cover it. */
-void engine_answered(struct engine *e, const struct manager *manager, const struct flow_key *k);
+void engine_answered(struct engine *e, struct manager *manager, const struct flow_key *k);
 
 /* One takes the place of an older one, or goes. */
 void engine_silence_inherit(struct engine *e, struct wildcard *w, const struct wildcard *older);

@@ -18,18 +18,31 @@ static void tell(struct engine *e, const struct wildcard *w, int what)
 			    .what = what, .manager = w->a.manager, .wildcard = w, .text = routes ? "route" : "drop"});
 }
 
-void engine_unanswered(struct engine *e, struct wildcard *w, uint64_t asked_ms, uint64_t now_ms)
+static void miss(struct answer_row *r, uint64_t asked_ms)
 {
-	struct wild_silence *s = &w->silence;
+	if (!r->unanswered++)
+		r->since_ms = asked_ms;
+}
 
-	if (s->since_ms)
+/* Many flows at once may wait for one short delay. */
+static bool is_long(const struct answer_row *r, uint64_t now_ms)
+{
+	return r->unanswered >= ENGINE_SILENT_AFTER && now_ms - r->since_ms >= ENGINE_SILENT_MS;
+}
+
+void engine_unanswered(struct engine *e, struct manager *manager, struct wildcard *w, uint64_t asked_ms,
+		       uint64_t now_ms)
+{
+	struct wild_silence *s = w ? &w->silence : NULL;
+
+	if (manager)
+		miss(&manager->row, asked_ms);
+	if (!s || s->since_ms)
 		return;
-	if (!s->unanswered++) {
-		s->unanswered_ms = asked_ms;
-		e->unanswered++;
-	}
-	/* Many flows at once may wait for one short delay. */
-	if (s->unanswered < ENGINE_SILENT_AFTER || now_ms - s->unanswered_ms < ENGINE_SILENT_MS)
+	e->unanswered += s->row.unanswered == 0;
+	miss(&s->row, asked_ms);
+	/* Who answers nobody else either need not be waited for as long under each of his wildcards. */
+	if (!is_long(&s->row, now_ms) && !is_long(&w->a.manager->row, now_ms))
 		return;
 	s->since_ms = now_ms;
 	s->probe_ms = now_ms + ENGINE_PROBE_MS;
@@ -42,13 +55,13 @@ void engine_unanswered(struct engine *e, struct wildcard *w, uint64_t asked_ms, 
 void engine_silence_inherit(struct engine *e, struct wildcard *w, const struct wildcard *older)
 {
 	w->silence = older->silence;
-	e->unanswered += w->silence.unanswered > 0;
+	e->unanswered += w->silence.row.unanswered > 0;
 	w->a.manager->silent_wildcards += engine_is_silent(w);
 }
 
 void engine_silence_forget(struct engine *e, const struct wildcard *w)
 {
-	e->unanswered -= w->silence.unanswered > 0;
+	e->unanswered -= w->silence.row.unanswered > 0;
 	w->a.manager->silent_wildcards -= engine_is_silent(w);
 }
 
@@ -58,17 +71,18 @@ static void hear(struct engine *e, struct wildcard *w)
 	bool silent = s->since_ms != 0;
 
 	engine_silence_forget(e, w);
-	s->unanswered = 0;
+	s->row.unanswered = 0;
 	s->since_ms = 0;
 	if (silent)
 		tell(e, w, ENGINE_NEWS_ANSWERED);
 }
 
-void engine_answered(struct engine *e, const struct manager *manager, const struct flow_key *k)
+void engine_answered(struct engine *e, struct manager *manager, const struct flow_key *k)
 {
 	struct wildcard *wild[WILDTAB_MAX_MATCHES];
 	size_t n;
 
+	manager->row.unanswered = 0;
 	if (!e->unanswered) /* as a rule */
 		return;
 	n = wildtab_match(e->wild, k, 0, wild, WILDTAB_MAX_MATCHES);

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <utlist.h>
 
-#include "fad/manager.h"
 #include "lib/hash.h"
 
 /* One masked key under one shape. */

@@ -19,17 +19,17 @@
 
 #include "fad/affinity.h"
 #include "fad/classifier.h"
+#include "fad/manager.h"
 #include "lib/addr.h"
 
 #define WILDTAB_MAX_MATCHES 64
 
 /* How its manager answers the questions under a wildcard; the caller's. */
 struct wild_silence {
-	uint32_t unanswered;    /* questions in a row without an answer in time */
-	uint32_t times;         /* how often it became silent */
-	uint64_t unanswered_ms; /* when the first of that row was asked */
-	uint64_t since_ms;      /* since when it is silent; 0: it is not */
-	uint64_t probe_ms;      /* while it is: when it may be asked again */
+	struct answer_row row;
+	uint32_t times;    /* how often it became silent */
+	uint64_t since_ms; /* since when it is; 0: it is not */
+	uint64_t probe_ms; /* while it is: when it may be asked again */
 };
 
 struct wildcard {

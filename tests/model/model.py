@@ -130,19 +130,33 @@ def read_tunnel(body):
 
 
 @dataclasses.dataclass
+class Row:
+    """Questions in a row that were not answered in time."""
+    unanswered: int = 0
+    asked: int = 0  # the first of these
+
+    def miss(self, asked):
+        self.asked = self.asked if self.unanswered else asked
+        self.unanswered += 1
+
+    def is_long(self, now):
+        return self.unanswered >= SILENT_AFTER and now - self.asked >= SILENT_MS
+
+
+@dataclasses.dataclass
 class Manager:
     identity: int
     addr: str
     port: int
     words: bytes = None  # its identity segment, the latest
     heard: int = 0
+    row: Row = dataclasses.field(default_factory=Row)  # of all questions to it
 
 
 @dataclasses.dataclass
 class Silence:
     """How the questions under a wildcard are answered."""
-    unanswered: int = 0  # in a row
-    asked: int = 0  # the first of these
+    row: Row = dataclasses.field(default_factory=Row)
     silent: bool = False
     probe: int = 0  # then: when it may be asked again
 
@@ -687,21 +701,24 @@ class Model:
     # ---- silent managers (FA-5) ----
 
     def unanswered(self, hold):
-        """Nothing came in time: by what was asked under."""
+        """Nothing came in time: by who was asked, and what was asked under."""
+        manager = self.managers.get(hold.manager)
+        if manager:
+            manager.row.miss(hold.since)
         for wildcard in self.wildcards:
             if wildcard.lineage == hold.under and wildcard.covers(hold.key) and not wildcard.silence.silent:
                 silence = wildcard.silence
-                silence.asked = silence.asked if silence.unanswered else hold.since
-                silence.unanswered += 1
-                if silence.unanswered >= SILENT_AFTER and self.now - silence.asked >= SILENT_MS:
+                silence.row.miss(hold.since)
+                if silence.row.is_long(self.now) or wildcard.manager.row.is_long(self.now):
                     silence.silent, silence.probe = True, self.now + PROBE_MS
                     self.count("wildcards/silent")
 
     def heard(self, manager, key):
         """It has answered, under all its wildcards that cover the key."""
+        manager.row.unanswered = 0
         for wildcard in self.wildcards:
             if wildcard.manager is manager and wildcard.covers(key):
-                wildcard.silence.unanswered, wildcard.silence.silent = 0, False
+                wildcard.silence.row.unanswered, wildcard.silence.silent = 0, False
 
     def in_vain(self, affinity):
         """It is not asked now, but the packet dropped; else it is asked, and not again for a second."""

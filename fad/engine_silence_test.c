@@ -621,6 +621,54 @@ START_TEST(test_ARCH_7_trace_says_that_a_manager_is_silent)
 }
 END_TEST
 
+static void on_gone_until(void *ctx, uint64_t until_ms)
+{
+	memcpy(((struct bed *)ctx)->packet, &until_ms, sizeof(until_ms)); /* nobody uses that meanwhile */
+}
+
+static uint64_t gone_until(const struct bed *b)
+{
+	uint64_t ms;
+
+	memcpy(&ms, b->packet, sizeof(ms));
+	return ms;
+}
+
+/* The kernel hears which keys are meant, and until when. */
+START_TEST(test_FA_6_without_the_agent_a_wildcard_may_drop)
+{
+	struct engine_conf conf = bed_conf();
+	struct engine_out out = bed_out;
+	struct wire_msg m = service(WIRE_FLAG_DROP_GONE), other = bed_wildcard("203.0.113.11", 80);
+	struct bed *b = calloc(1, sizeof(*b));
+	uint64_t expires;
+
+	out.gone_until = on_gone_until;
+	b->now_ms = 1000000;
+	b->e = engine_new(&conf, &out, b);
+	other.wildcard.ttl = 600;
+	bed_message(b, 1, &other);
+	bed_wait(b, 300);
+	ck_assert_uint_eq(gone_until(b), 0);
+	bed_message(b, 1, &m);
+	expires = b->now_ms + 60000;
+	ck_assert_uint_eq(b->shape.flags, CLASSIFIER_SHAPE_DROP_GONE);
+	ck_assert_int_eq(b->shapes, 4); /* of both, and for fragments */
+	bed_wait(b, 300);
+	ck_assert_uint_eq(gone_until(b), expires);
+	m = service(0); /* the same wildcard, which says otherwise now */
+	bed_message(b, 1, &m);
+	ck_assert_uint_eq(wildtab_count(engine_wildcards(b->e)), 2);
+	ck_assert_int_eq(b->shapes, 2);
+	bed_wait(b, 300);
+	ck_assert_uint_eq(gone_until(b), 0);
+	m = service(WIRE_FLAG_DROP_GONE);
+	bed_message(b, 1, &m);
+	ck_assert_uint_eq(wildtab_count(engine_wildcards(b->e)), 2);
+	bed_free(b);
+}
+END_TEST
+
 static void add(TCase *t)
 {
 	tcase_add_test(t, test_FA_5_silent_wildcard_drops_at_once);
@@ -648,6 +696,7 @@ static void add(TCase *t)
 	tcase_add_test(t, test_ACT_6_first_data_is_first_after_the_silence);
 	tcase_add_test(t, test_ACT_7_hold_bit_of_a_silent_manager);
 	tcase_add_test(t, test_ACT_6_notices_are_no_questions);
+	tcase_add_test(t, test_FA_6_without_the_agent_a_wildcard_may_drop);
 	tcase_add_test(t, test_ARCH_7_trace_says_that_a_manager_is_silent);
 }
 

@@ -6,13 +6,15 @@ with the configuration that it found.
 """
 import contextlib
 import os
+import pathlib
 import signal
 import socket
 import time
 
 import peer
 from conftest import until
-from test_failures import ROUTERS, SERVERS, host
+from test_failures import ROUTERS, SERVERS, both_announce, host
+from test_fallback import kernel_counters
 from test_managers import FILTER, Filter, family_of
 from test_predetermined import clients
 from test_smd import configured, service
@@ -183,3 +185,58 @@ def test_partitions_take_over_from_a_silent_balancer_FA_5_SM_13_PREC_4(healthy):
         assert until(lambda: {row["state"] for row in healthy.rows("sm1", "smd", "servers")} == {"up"}, 10)
         before = decided()
         assert until(lambda: connects(healthy, VIPS[0]) and decided() > before, 10, 0.2)
+
+
+@contextlib.contextmanager
+def without_fallback(lab):
+    """Both agents restarted, and so again at the end: what a dead one would see is sent to no other."""
+    paths = {router: pathlib.Path(lab.node(router)["configs"]["fad"]) for router in ROUTERS}
+    texts = {router: path.read_text() for router, path in paths.items()}
+
+    def again(change):
+        for router in ROUTERS:
+            if lab.alive(router, "fad"):
+                lab.stop(router, "fad", kill=True)
+            paths[router].write_text(change(texts[router]))
+            lab.start(router, "fad")
+    try:
+        again(lambda text: "".join(line for line in text.splitlines(True) if not line.startswith("fallback")))
+        yield
+    finally:
+        again(lambda text: text)
+        assert both_announce(lab)
+
+
+def test_filter_without_its_agents_FA_6(healthy):
+    """Both agents killed: what one filter denies stays denied, what another does goes through, in both families."""
+    servers = [healthy.address("web2", "lan", family) for family in (4, 6)]
+
+    def filters(text):
+        def rules(port):
+            return "".join(f'      - {{action: deny, protocol: tcp, destination: "{address}/{128 if ":" in address else 32}", '
+                           f"port: {port}}}\n" for address in servers)
+        return text + (f"filters:\n  - name: shut\n    precedence: 5\n    agent-gone: drop\n    rules:\n{rules(80)}"
+                       f"  - name: open\n    precedence: 6\n    rules:\n{rules(8080)}")
+
+    def reached(port):
+        path = "/" if port == 80 else "/whoami"
+        return [healthy.run("client1", "curl", "-sg", "--connect-timeout", "0.5", f"http://{host(address)}:{port}{path}",
+                            check=False).stdout.split()[:1] == ["web2"] for address in servers]
+    assert all(reached(80) + reached(8080))
+    with without_fallback(healthy), configured(healthy, filters):
+        assert until(lambda: all(len([row for row in healthy.rows(r, "fad", "wildcards") if row["precedence"] in (5, 6)]) == 4
+                                 for r in ROUTERS), 10)
+        assert {(row["precedence"], row["agent_gone"]) for row in healthy.rows("r1", "fad", "wildcards")} >= {
+            (5, "drop"), (6, "route"), (100, "route")}
+        assert not any(reached(80) + reached(8080))
+        try:
+            for router in ROUTERS:
+                healthy.stop(router, "fad", kill=True)
+            assert until(lambda: all(reached(8080)), 5, 0)
+            assert not any(reached(80))
+            assert sum(kernel_counters(healthy, router)["DROPPED_GONE"] for router in ROUTERS) > 0
+        finally:
+            for router in ROUTERS:
+                healthy.start(router, "fad")
+        assert until(lambda: not any(reached(80) + reached(8080)), 15)
+    assert until(lambda: all(reached(80) + reached(8080)), 10)

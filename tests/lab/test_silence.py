@@ -155,7 +155,7 @@ def test_balancer_that_does_not_answer_drops_by_name_FA_5_ARCH_7(healthy):
 
 
 def test_partitions_take_over_from_a_silent_balancer_FA_5_SM_13_PREC_4(healthy):
-    """Not only when its wildcards have expired; stopped or killed; and it decides again as soon as it is back."""
+    """Not only when its wildcards have expired; and it decides again as soon as it is back."""
     def change(text):
         return service(text, "web", "    method: maglev\n",
                        "    method: maglev\n    partition-ttl: 60s\n    on-silence: route\n")
@@ -172,14 +172,10 @@ def test_partitions_take_over_from_a_silent_balancer_FA_5_SM_13_PREC_4(healthy):
     with configured(healthy, change), clients(healthy, 2) as addresses:
         assert until(lambda: all(len([row for row in healthy.rows(r, "fad", "wildcards") if row["backup"] > 1000]) == 28
                                  for r in ROUTERS), 10)
-        with stopped(healthy):
-            assert until(spread, SOON, 0), silent(healthy, "sm1")
-            assert spread()
-        before = decided()
-        assert until(lambda: connects(healthy, VIPS[0]) and decided() > before, 5, 0.2)
         healthy.stop("sm1", "smd", kill=True)
         try:
             assert until(spread, SOON, 0), silent(healthy, "sm1")
+            assert spread()
         finally:
             healthy.start("sm1", "smd")
         assert until(lambda: {row["state"] for row in healthy.rows("sm1", "smd", "servers")} == {"up"}, 10)
@@ -222,7 +218,7 @@ def test_filter_without_its_agents_FA_6(healthy):
         path = "/" if port == 80 else "/whoami"
         return [healthy.run("client1", "curl", "-sg", "--connect-timeout", "0.5", f"http://{host(address)}:{port}{path}",
                             check=False).stdout.split()[:1] == ["web2"] for address in servers]
-    assert all(reached(80) + reached(8080))
+    assert until(lambda: all(reached(80) + reached(8080)), 10)
     with without_fallback(healthy), configured(healthy, filters):
         assert until(lambda: all(len([row for row in healthy.rows(r, "fad", "wildcards") if row["precedence"] in (5, 6)]) == 4
                                  for r in ROUTERS), 10)

@@ -23,7 +23,8 @@ static void life(const struct fact_daemon *d, struct findings *f)
 	}
 	x = finding_add(f, d->life == LIFE_DENIED ? SEVERITY_UNCHECKED : SEVERITY_ERROR, "daemon", d, d->name);
 	if (d->life == LIFE_DEAD) {
-		finding_text(x, "%s does not run, and did not end in order: its socket is still in %s%s", d->name, d->dir,
+		finding_text(x, "%s does not run, and did not end in order: its socket is still in %s%s", d->name,
+			     d->dir,
 			     fact_is(d, "fad") ? "; what wildcards with agent-gone: drop cover is dropped" : "");
 		finding_fix(x, "journalctl -u %s; systemctl start %s", unit, unit);
 	} else if (d->life == LIFE_HUNG) {

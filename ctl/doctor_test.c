@@ -828,6 +828,11 @@ START_TEST(peers_that_do_not_hear_each_other_ARCH_7)
 	its_manager(b)->age_s = 40;
 	only(b, SEVERITY_ERROR, "peer", "manager sm1 (10.77.0.11:7510) has been silent for 40 s", "UDP port 7510");
 	b = bed_new();
+	its_manager(b)->silent_wildcards = 2;
+	only(b, SEVERITY_WARNING, "peer",
+	     "sm1 (10.77.0.11:7510) is heard, but does not answer under 2 wildcards: packets",
+	     "turnoutctl show wildcards");
+	b = bed_new();
 	set(&its_manager(b)->state, "silent");
 	counter(daemon_at(b, FAD), "message-drops", "authentication-wrong", 7);
 	only(b, SEVERITY_ERROR, "peer", "dropped 7 messages whose signature does not fit", "sha256sum");

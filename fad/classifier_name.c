@@ -29,6 +29,9 @@ const struct classifier_name *classifier_name(enum classifier_counter which)
 		[CLASSIFIER_UNSHOWN] = {"capture", "unshown", "drops in the kernel, more than are shown a second"},
 		[CLASSIFIER_DROPPED_SHED] = {"drops", "shed",
 					     "beyond limits.punt-rate by far, and so dropped before they came up"},
+		[CLASSIFIER_DROPPED_GONE] =
+			{"drops", "agent-gone",
+			 "while the agent gave no sign of life, under wildcards with agent-gone: drop"},
 		[CLASSIFIER_SHED_ROUTED] = {"classifier", "shed-routed", "the same, routed (punt-excess: route)"},
 	};
 

@@ -178,10 +178,10 @@ START_TEST(test_MSG_8_identifier_has_all_flags_of_its_affinity)
 	struct wire_msg m = bed_service();
 	struct flow_key k = bed_client(1);
 
-	m.wildcard.flags = WIRE_FLAG_INFORMATION | WIRE_FLAG_DROP_SILENT;
+	m.wildcard.flags = WIRE_FLAG_INFORMATION | WIRE_FLAG_DROP_GONE;
 	bed_message(b, 1, &m);
 	bed_packet(b, &k, SYN, 0);
-	ck_assert_uint_eq(bed_last_sent(b)->m.identifier.flags, WIRE_FLAG_INFORMATION | WIRE_FLAG_DROP_SILENT);
+	ck_assert_uint_eq(bed_last_sent(b)->m.identifier.flags, WIRE_FLAG_INFORMATION | WIRE_FLAG_DROP_GONE);
 	bed_free(b);
 }
 END_TEST

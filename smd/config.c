@@ -35,6 +35,7 @@ static const struct conf_choice modes[] = {
 static const struct conf_choice tunnel_kinds[] = {{"ip", WIRE_TUNNEL_IP}, {"udp", WIRE_TUNNEL_UDP}, {NULL, 0}};
 static const struct conf_choice when_empty[] = {
 	{"withdraw", WHEN_EMPTY_WITHDRAW}, {"drop", WHEN_EMPTY_DROP}, {"reject", WHEN_EMPTY_REJECT}, {NULL, 0}};
+const struct conf_choice smd_config_undecided[] = {{"route", UNDECIDED_ROUTE}, {"drop", UNDECIDED_DROP}, {NULL, 0}};
 static const struct conf_choice shutdowns[] = {{"withdraw", SHUTDOWN_WITHDRAW}, {"keep", SHUTDOWN_KEEP}, {NULL, 0}};
 
 #define AT(type, member) .offset = offsetof(struct type, member)
@@ -127,6 +128,16 @@ static const struct conf_field service_fields[] = {
 	 AT(service_conf, when_empty),
 	 .choices = when_empty,
 	 .fallback = "withdraw"},
+	{.name = "on-silence",
+	 .kind = CONF_ENUM,
+	 AT(service_conf, on_silence),
+	 .choices = smd_config_undecided,
+	 .fallback = "drop"},
+	{.name = "agent-gone",
+	 .kind = CONF_ENUM,
+	 AT(service_conf, agent_gone),
+	 .choices = smd_config_undecided,
+	 .fallback = "route"},
 	{.name = "affinity-ttl",
 	 .kind = CONF_DURATION,
 	 AT(service_conf, affinity_ttl),

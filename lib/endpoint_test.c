@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/capture_fixture.h"
 #include "lib/daemon.h"
 #include "lib/endpoint_io.h"
 #include "lib/exitcode.h"
@@ -867,6 +868,42 @@ START_TEST(test_SEC_3_key_file_others_can_change_is_refused)
 }
 END_TEST
 
+/* What can be guessed from one recorded message. */
+START_TEST(test_SEC_3_short_secret_is_refused_or_warned_of)
+{
+	static const struct {
+		const char *secret;
+		int status;
+		bool warns;
+	} cases[] = {{"1234567", EXITCODE_CONFIG, false},
+		     {"1234567\n", EXITCODE_CONFIG, false},
+		     {"12345678\n", EXITCODE_OK, true},
+		     {"123456789012345\n", EXITCODE_OK, true},
+		     {"1234567890123456", EXITCODE_OK, false}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct security_key_conf key = {.id = 1, .scheme = WIRE_SCHEME_HMAC_SHA256};
+		struct security_conf security = {.keys = {&key, 1}};
+		struct endpoint_trust *trust;
+		struct capture c;
+		const char *said;
+		char file[64];
+
+		write_key(file, cases[i].secret, 0600);
+		key.file = file;
+		capture_start(&c);
+		ck_assert_int_eq(endpoint_trust_load(&trust, &security), cases[i].status);
+		said = capture_end(&c);
+		endpoint_trust_free(trust);
+		ck_assert_msg((strstr(said, "may be guessed") != NULL) == cases[i].warns, "%zu: %s", i, said);
+		ck_assert_msg((strstr(said, "8 to 128 bytes") != NULL) == (cases[i].status != EXITCODE_OK), "%zu: %s",
+			      i, said);
+		ck_assert(!*said || strstr(said, file));
+		unlink(file);
+	}
+}
+END_TEST
+
 /* Another secret under another id; who is known stays known, and the old key is good until it is taken away. */
 START_TEST(test_SEC_3_keys_roll_while_it_runs)
 {
@@ -1151,6 +1188,7 @@ int main(void)
 	tcase_add_test(tc, opening_says_what_is_missing);
 	tcase_add_test(tc, test_SEC_4_flood_of_one_source_draws_a_bounded_number_of_replies);
 	tcase_add_test(tc, test_SEC_3_key_file_others_can_change_is_refused);
+	tcase_add_test(tc, test_SEC_3_short_secret_is_refused_or_warned_of);
 	tcase_add_test(tc, test_SEC_3_keys_roll_while_it_runs);
 	tcase_add_test(tc, test_SEC_1_only_configured_senders_are_heard);
 	tcase_add_test(tc, test_ARCH_4_group_is_heard_by_others_on_the_same_machine);

@@ -293,6 +293,7 @@ void engine_wildcard_drop(struct engine *e, struct wildcard *w)
 {
 	engine_withdraw(e, w);
 	engine_silence_forget(e, w);
+	engine_shed_end(e, w);
 	w->a.manager->wildcards--;
 	wildtab_remove(e->wild, w);
 	e->generation++;

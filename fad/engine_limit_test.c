@@ -364,10 +364,71 @@ START_TEST(test_FA_5_PREC_9_the_kernel_sheds_nothing_that_another_wildcard_may_d
 }
 END_TEST
 
+/* A filter or a statistics service before it: what it asks for or wants to be told of must come up. */
+START_TEST(test_FA_5_PREC_5_the_kernel_sheds_nothing_that_a_better_rank_is_to_see)
+{
+	static const uint16_t interest[][2] = {{SYN, SYN}, {SYN, 0}};
+
+	for (size_t i = 0; i < sizeof(interest) / sizeof(interest[0]); i++) {
+		struct shedding *s = malloc(sizeof(*s));
+		struct wire_msg m = bed_wildcard("203.0.113.10", 0);
+
+		shed_begin(s, RATE, false, 0);
+		bed_precedence(&m, 5);
+		bed_interest(&m, interest[i][0], interest[i][1], 0, 0);
+		bed_message(&s->bed, 2, &m);
+		for (uint16_t k = 0; k < 100; k++) {
+			struct flow_key key = bed_client((uint16_t)(1000 + k));
+			struct wire_msg pass = bed_fixed(&key, 60);
+
+			bed_precedence(&pass, 5);
+			bed_message(&s->bed, 2, &pass); /* so that the flood gets to the other */
+			bed_packet(&s->bed, &key, SYN, 0);
+		}
+		ck_assert_uint_gt(engine_counters(s->bed.e)[ENGINE_DROP_PUNT_LIMIT], 0);
+		ck_assert_uint_eq(s->told, 0);
+		bed_free(&s->bed);
+	}
+}
+END_TEST
+
+/* What the kernel was told holds no longer than it is true. */
+START_TEST(test_FA_5_PREC_10_the_kernel_sheds_nothing_for_a_wildcard_that_went)
+{
+	struct shedding *s = malloc(sizeof(*s));
+	struct wire_msg m = bed_service(), better = bed_service();
+
+	shed_begin(s, RATE, false, 0);
+	flood(&s->bed, 80, 1000, 100);
+	ck_assert_uint_eq(s->limit.until_ns, 1500000000);
+	s->shed = 30;
+	m.wildcard.ttl = 0;
+	bed_message(&s->bed, 1, &m); /* another's may stand under the same key */
+	ck_assert_uint_eq(s->limit.until_ns, 0);
+	ck_assert_uint_eq(s->shed, 0);
+	bed_free(&s->bed);
+
+	shed_begin(s = malloc(sizeof(*s)), RATE, false, 0);
+	flood(&s->bed, 80, 1000, 100);
+	ck_assert_uint_eq(s->told, 1);
+	better.wildcard.src_mask[0] = 0xff;
+	better.wildcard.dport = 81;
+	bed_message(&s->bed, 2, &better);
+	ck_assert_uint_eq(s->told, 1); /* nothing in common */
+	better.wildcard.dport = 80;
+	bed_message(&s->bed, 2, &better);
+	ck_assert_uint_eq(s->told, 2);
+	ck_assert_uint_eq(s->limit.until_ns, 0);
+	bed_free(&s->bed);
+}
+END_TEST
+
 static void add(TCase *t)
 {
 	tcase_add_test(t, test_FA_5_the_kernel_sheds_what_the_engine_would_drop);
 	tcase_add_test(t, test_FA_5_what_the_kernel_routes_is_not_lost);
+	tcase_add_test(t, test_FA_5_PREC_5_the_kernel_sheds_nothing_that_a_better_rank_is_to_see);
+	tcase_add_test(t, test_FA_5_PREC_10_the_kernel_sheds_nothing_for_a_wildcard_that_went);
 	tcase_add_test(t, test_FA_5_PREC_9_the_kernel_sheds_nothing_that_another_wildcard_may_decide_on);
 	tcase_add_test(t, test_FA_5_a_source_that_asks_little_gets_through_beside_one_that_floods);
 	tcase_add_test(t, test_FA_5_no_more_questions_are_open_than_a_moment_of_the_rate);

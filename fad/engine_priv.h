@@ -243,6 +243,10 @@ bool engine_reject(struct engine *e, enum wire_reject_kind kind, const struct pa
 /* engine_shed.c */
 /* A question under w is dropped since there are too many: let the kernel drop some of the others. */
 void engine_shed(struct engine *e, struct wildcard *w, uint64_t now_ms);
+/* It goes, or another takes its place: the kernel lets all come up again, which may be somebody else's. */
+void engine_shed_end(struct engine *e, struct wildcard *w);
+/* Likewise under those that this new one may precede. */
+void engine_shed_yield(struct engine *e, const struct wildcard *to);
 /* Questions that are open under a wildcard, or another that shares its place. */
 uint32_t *engine_open(struct engine *e, const struct wildcard *w);
 /* Count them anew. */

@@ -96,6 +96,25 @@ void engine_shed(struct engine *e, struct wildcard *w, uint64_t now_ms)
 	e->shed_until_ms = w->shed_until_ms;
 }
 
+void engine_shed_end(struct engine *e, struct wildcard *w)
+{
+	const struct classifier_shed none = {.until_ns = 0};
+
+	if (!w->shed_until_ms)
+		return;
+	count_shed(e, w, e->out->shed(e->ctx, wildtab_key(w), &none));
+	w->shed_until_ms = 0;
+}
+
+void engine_shed_yield(struct engine *e, const struct wildcard *to)
+{
+	if (!e->shed_until_ms)
+		return;
+	for (struct wildcard *w = wildtab_first(e->wild); w; w = w->next)
+		if (w->shed_until_ms && wildtab_may_precede(to, w))
+			engine_shed_end(e, w);
+}
+
 void engine_shed_count(struct engine *e, uint64_t now_ms)
 {
 	if (!e->shed_until_ms)

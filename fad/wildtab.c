@@ -606,13 +606,19 @@ static bool overlap(const struct wire_wildcard *x, const struct wire_wildcard *y
 	       overlap_bytes(x->dst, x->dst_mask, y->dst, y->dst_mask);
 }
 
+bool wildtab_may_precede(const struct wildcard *x, const struct wildcard *w)
+{
+	return x != w && better(x, w) &&
+	       (x->a.rank == w->a.rank || x->a.interest_count || affinity_ends_cascade(&x->a)) &&
+	       overlap(&x->match, &w->match);
+}
+
 bool wildtab_owns_key(const struct wildtab *t, const struct wildcard *w)
 {
 	if (w->range_count)
 		return false;
 	for (const struct wildcard *x = t->all; x; x = x->next)
-		if (x != w && better(x, w) && (x->a.rank == w->a.rank || affinity_ends_cascade(&x->a)) &&
-		    overlap(&x->match, &w->match))
+		if (wildtab_may_precede(x, w))
 			return false;
 	return true;
 }

@@ -96,9 +96,11 @@ bool wildtab_ports_matter(const struct wildtab *t, const struct flow_key *k);
 bool wildtab_covers(const struct wildtab *t, const struct flow_key *k, const struct manager *manager);
 
 /*
- * Is every packet of this wildcard's masked key, as far as no better rank takes it, for this wildcard to act on?  Not
- * if it has ranges, or if another one overlaps it that is better, and of its rank or one that ends the cascade.
+ * May a packet of w's masked key be for x to decide on, or to report, before w sees it?  If it overlaps w and is better,
+ * and is of its rank, has interest criteria or ends the cascade.
  */
+bool wildtab_may_precede(const struct wildcard *x, const struct wildcard *w);
+/* Is every packet of this wildcard's masked key for it alone?  Not if it has ranges, or if another may precede it. */
 bool wildtab_owns_key(const struct wildtab *t, const struct wildcard *w);
 /* Its masked key, as the classifier knows it. */
 const struct classifier_key *wildtab_key(const struct wildcard *w);

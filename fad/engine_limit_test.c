@@ -200,6 +200,44 @@ START_TEST(test_FA_5_no_more_questions_are_open_than_a_moment_of_the_rate)
 }
 END_TEST
 
+/* However many wildcards came and went between two of them: each has its own. */
+START_TEST(test_FA_5_open_questions_of_one_wildcard_are_no_others)
+{
+	struct engine_conf conf = bed_conf();
+	struct wire_msg m = bed_service(), other = bed_service(), changed;
+	struct bed *b;
+
+	conf.punt_rate = 2500;
+	conf.hold.flows = 10000;
+	b = bed_new_with(&conf);
+	bed_message(b, 1, &m);
+	for (uint16_t i = 1; i <= 3000; i++) {
+		bool stays = i % 512 == 0;
+
+		other.wildcard.dport = (uint16_t)(1000 + i);
+		other.wildcard.ttl = 60;
+		bed_message(b, 1, &other);
+		other.wildcard.ttl = 0;
+		if (!stays)
+			bed_message(b, 1, &other);
+	}
+	changed = m;
+	changed.wildcard.flags ^= WIRE_FLAG_INFORMATION; /* the same goes on */
+	flood(b, 80, 1000, 25);
+	bed_message(b, 1, &changed);
+	flood(b, 80, 2000, 100);
+	ck_counter(b, PUNTS, 50);
+	b->now_ms += 20;
+	engine_tick(b->e, b->now_ms);
+	flood(b, 80, 3000, 100);
+	ck_counter(b, PUNTS, 50);
+	for (uint16_t i = 512; i <= 3000; i += 512)
+		flood(b, (uint16_t)(1000 + i), 4000, 40);
+	ck_counter(b, PUNTS, 50 + 5 * 40);
+	bed_free(b);
+}
+END_TEST
+
 START_TEST(test_FA_5_FA_9_one_question_a_flow_however_often_it_asks)
 {
 	struct bed *b = begin(false);
@@ -434,6 +472,7 @@ static void add(TCase *t)
 	tcase_add_test(t, test_FA_5_no_more_questions_are_open_than_a_moment_of_the_rate);
 	tcase_add_test(t, test_FA_5_the_kernel_lets_through_what_there_is_time_for);
 	tcase_add_test(t, test_FA_5_sources_without_number_stay_within_the_rate);
+	tcase_add_test(t, test_FA_5_open_questions_of_one_wildcard_are_no_others);
 	tcase_add_test(t, test_FA_5_FA_9_one_question_a_flow_however_often_it_asks);
 	tcase_add_test(t, test_FA_5_a_flood_to_one_service_leaves_the_others_their_share);
 	tcase_add_test(t, test_FA_5_the_rate_is_what_was_configured);

@@ -295,7 +295,7 @@ static bool store_wildcard(struct engine *e, struct wildcard *w, struct wildcard
 		w->shed_flows = old->shed_flows;
 		w->shed_ms = old->shed_ms;
 		w->made_ms = old->made_ms;
-		w->lineage = old->lineage;
+		wildtab_replace(w, old);
 		engine_wildcard_drop(e, old);
 	}
 	if (wildtab_count(e->wild) > e->marks.wildcards)

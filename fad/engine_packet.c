@@ -270,6 +270,7 @@ static void asks(struct held_flow *f, const struct plan_step *s, bool punted)
 	f->asked_manager = s->a->manager->peer.identity;
 	f->asked_rank = s->a->rank;
 	f->asked_under = s->wildcard ? s->wildcard->lineage : 0;
+	f->asked_number = s->wildcard ? s->wildcard->number : 0;
 	f->punted = punted;
 }
 

@@ -22,7 +22,6 @@
 #define ENGINE_PUNT_SHARES       64        /* of the rate one is a source's own */
 #define ENGINE_PUNT_OPEN_MS      20        /* of the rate's questions may be open */
 #define ENGINE_PUNT_OPEN_LEAST   32
-#define ENGINE_OPEN_PLACES       1024
 #define ENGINE_SILENT_AFTER      3    /* questions in a row without an answer, ... */
 #define ENGINE_SILENT_MS         750  /* ... in no less time than this */
 #define ENGINE_PROBE_MS          1000 /* between questions to a silent manager */
@@ -59,8 +58,8 @@ struct engine {
 	struct deny_limit undecodable; /* denies to managers not known yet */
 	struct error_limit errors, resets;
 	struct share_table shares;
-	uint32_t open[ENGINE_OPEN_PLACES]; /* questions not answered at the last tick, and new ones, by wildcard */
-	uint64_t shed_until_ms;            /* no wildcard's is later, and what was shed is counted; 0: all is counted */
+	uint32_t *open;         /* questions not answered at the last tick, and new ones, by number of the wildcard */
+	uint64_t shed_until_ms; /* no wildcard's is later, and what was shed is counted; 0: all is counted */
 	uint64_t counters[ENGINE_COUNTER_COUNT];
 	struct engine_marks marks;
 	uint8_t scratch[65536];  /* one segment on its way into a message */
@@ -247,7 +246,7 @@ void engine_shed(struct engine *e, struct wildcard *w, uint64_t now_ms);
 void engine_shed_end(struct engine *e, struct wildcard *w);
 /* Likewise under those that this new one may precede. */
 void engine_shed_yield(struct engine *e, const struct wildcard *to);
-/* Questions that are open under a wildcard, or another that shares its place. */
+/* Questions that are open under a wildcard. */
 uint32_t *engine_open(struct engine *e, const struct wildcard *w);
 /* Count them anew. */
 void engine_open_count(struct engine *e);

@@ -38,15 +38,15 @@ static uint16_t asks(const struct affinity *a)
 
 uint32_t *engine_open(struct engine *e, const struct wildcard *w)
 {
-	return &e->open[w->lineage % ENGINE_OPEN_PLACES];
+	return &e->open[w->number];
 }
 
 void engine_open_count(struct engine *e)
 {
-	memset(e->open, 0, sizeof(e->open));
+	memset(e->open, 0, ((size_t)e->conf.max_wildcards + 1) * sizeof(*e->open));
 	for (const struct held_flow *f = hold_oldest(e->hold); f; f = f->next)
 		if (f->punted && f->asked_under)
-			e->open[f->asked_under % ENGINE_OPEN_PLACES]++;
+			e->open[f->asked_number]++;
 }
 
 /* What it was between two questions since the kernel was told; no more than configured, nor next to nothing. */

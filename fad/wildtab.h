@@ -52,6 +52,7 @@ struct wildcard {
 	uint64_t made_ms;              /* when the first of its lineage was stored */
 	uint64_t serial;               /* position in listings */
 	uint64_t lineage;              /* serial of the first of those that replaced each other */
+	uint32_t number;               /* below the table's limit, no other has it; stays when one replaces another */
 	struct wildcard *next_in_slot; /* same masked key */
 	struct wildcard *next, *prev;  /* all of them, oldest first */
 	struct wild_slot *slot;
@@ -77,6 +78,8 @@ struct wildcard *wildtab_find(struct wildtab *t, const struct manager *manager, 
  * failure, full (no room, or no shape left), ownership stays with the caller.
  */
 bool wildtab_add(struct wildtab *t, struct wildcard *w);
+/* w, just stored, goes on as the one of this lineage; the older one is to be removed next. */
+void wildtab_replace(struct wildcard *w, struct wildcard *older);
 /* Take out and free. */
 void wildtab_remove(struct wildtab *t, struct wildcard *w);
 
@@ -96,8 +99,8 @@ bool wildtab_ports_matter(const struct wildtab *t, const struct flow_key *k);
 bool wildtab_covers(const struct wildtab *t, const struct flow_key *k, const struct manager *manager);
 
 /*
- * May a packet of w's masked key be for x to decide on, or to report, before w sees it?  If it overlaps w and is better,
- * and is of its rank, has interest criteria or ends the cascade.
+ * May a packet of w's masked key be for x to decide on, or to report, before w sees it?  If it overlaps w and is
+ * better, and is of its rank, has interest criteria or ends the cascade.
  */
 bool wildtab_may_precede(const struct wildcard *x, const struct wildcard *w);
 /* Is every packet of this wildcard's masked key for it alone?  Not if it has ranges, or if another may precede it. */

@@ -334,10 +334,10 @@ START_TEST(test_FA_5_the_kernel_sheds_what_the_engine_would_drop)
 	s->shed = 70;
 	engine_tick(s->bed.e, s->bed.now_ms);
 	ck_assert_uint_eq(w->drops, drops + 70);
-	ck_assert_uint_eq(s->asked, 1);
+	ck_assert_uint_eq(s->told + s->asked, 3);
 	s->bed.now_ms += 1000;
 	engine_tick(s->bed.e, s->bed.now_ms);
-	ck_assert_uint_eq(s->asked, 1);
+	ck_assert_uint_eq(s->told + s->asked, 3);
 	bed_free(&s->bed);
 }
 END_TEST
@@ -461,12 +461,71 @@ START_TEST(test_FA_5_PREC_10_the_kernel_sheds_nothing_for_a_wildcard_that_went)
 }
 END_TEST
 
+/* In the silence of one that drops; one that routes loses nothing in the kernel. */
+START_TEST(test_FA_5_the_kernel_sheds_what_is_asked_in_vain)
+{
+	static const uint8_t flags[] = {0, WIRE_FLAG_ROUTE_SILENT};
+
+	for (size_t i = 0; i < sizeof(flags); i++) {
+		struct shedding *s = malloc(sizeof(*s));
+		struct wire_msg m = bed_service(), answer;
+
+		shed_begin(s, RATE, false, 0);
+		m.wildcard.flags = flags[i];
+		bed_message(&s->bed, 1, &m);
+		flood(&s->bed, 80, 1000, 50);
+		ck_assert_uint_eq(s->told, 1);
+		for (int k = 0; k < 8; k++) {
+			s->bed.now_ms += 99;
+			flood(&s->bed, 80, 1500, 50); /* the kernel is told until the last moment */
+			s->bed.now_ms++;
+			engine_tick(s->bed.e, s->bed.now_ms);
+		}
+		ck_counter(&s->bed, WILDCARDS_SILENT, 1);
+		ck_assert_uint_gt(s->told, 2);
+		ck_assert_uint_eq(s->limit.until_ns, 0);
+		s->told = 0;
+		s->bed.now_ms += 100;
+		flood(&s->bed, 80, 2000, 50);
+		ck_assert_uint_eq(s->told, flags[i] ? 0 : 1);
+		answer = bed_answer(&s->bed.sent[0], 60);
+		bed_message(&s->bed, 1, &answer);
+		ck_assert_uint_eq(s->limit.until_ns, 0);
+		bed_free(&s->bed);
+	}
+}
+END_TEST
+
+/* No more at a time than there is room for: whether one may be shed takes a look at all wildcards. */
+START_TEST(test_FA_5_ARCH_10_floods_under_many_wildcards_are_shed_some_at_a_time)
+{
+	struct shedding *s = malloc(sizeof(*s));
+	struct wire_msg m = bed_service();
+
+	shed_begin(s, RATE, false, 0);
+	for (uint16_t i = 0; i < 90; i++) {
+		m.wildcard.dport = (uint16_t)(1000 + i);
+		bed_message(&s->bed, 1, &m);
+	}
+	for (uint16_t i = 0; i < 90; i++)
+		flood(&s->bed, (uint16_t)(1000 + i), 2000, 20), bed_clear(&s->bed);
+	ck_assert_uint_eq(s->told, CLASSIFIER_SHEDS);
+	s->bed.now_ms += 100;
+	for (uint16_t i = 0; i < 90; i++)
+		flood(&s->bed, (uint16_t)(1000 + i), 3000, 30), bed_clear(&s->bed);
+	ck_assert_uint_eq(s->told, CLASSIFIER_SHEDS + 90);
+	bed_free(&s->bed);
+}
+END_TEST
+
 static void add(TCase *t)
 {
 	tcase_add_test(t, test_FA_5_the_kernel_sheds_what_the_engine_would_drop);
 	tcase_add_test(t, test_FA_5_what_the_kernel_routes_is_not_lost);
 	tcase_add_test(t, test_FA_5_PREC_5_the_kernel_sheds_nothing_that_a_better_rank_is_to_see);
 	tcase_add_test(t, test_FA_5_PREC_10_the_kernel_sheds_nothing_for_a_wildcard_that_went);
+	tcase_add_test(t, test_FA_5_the_kernel_sheds_what_is_asked_in_vain);
+	tcase_add_test(t, test_FA_5_ARCH_10_floods_under_many_wildcards_are_shed_some_at_a_time);
 	tcase_add_test(t, test_FA_5_PREC_9_the_kernel_sheds_nothing_that_another_wildcard_may_decide_on);
 	tcase_add_test(t, test_FA_5_a_source_that_asks_little_gets_through_beside_one_that_floods);
 	tcase_add_test(t, test_FA_5_no_more_questions_are_open_than_a_moment_of_the_rate);

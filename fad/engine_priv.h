@@ -59,6 +59,8 @@ struct engine {
 	struct error_limit errors, resets;
 	struct share_table shares;
 	uint32_t *open;         /* questions not answered at the last tick, and new ones, by number of the wildcard */
+	uint64_t shed_look_ms;  /* until then no more of this: */
+	uint32_t shed_looks;    /* wildcards that may yet be looked at */
 	uint64_t shed_until_ms; /* no wildcard's is later, and what was shed is counted; 0: all is counted */
 	uint64_t counters[ENGINE_COUNTER_COUNT];
 	struct engine_marks marks;
@@ -240,7 +242,8 @@ uint32_t engine_cut_to(struct engine *e, const struct flow_plan *plan, const str
 bool engine_reject(struct engine *e, enum wire_reject_kind kind, const struct packet *p);
 
 /* engine_shed.c */
-/* A question under w is dropped since there are too many: let the kernel drop some of the others. */
+/* A question under w is dropped since there are too many, or its manager is silent; there is a punt-rate: let the
+ * kernel drop some of the others. */
 void engine_shed(struct engine *e, struct wildcard *w, uint64_t now_ms);
 /* It goes, or another takes its place: the kernel lets all come up again, which may be somebody else's. */
 void engine_shed_end(struct engine *e, struct wildcard *w);

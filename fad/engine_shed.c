@@ -70,6 +70,26 @@ static void count_shed(const struct engine *e, struct wildcard *w, uint64_t pack
 		w->drops += packets;
 }
 
+/*
+ * Else the kernel could drop what another wildcard decides on.  It takes a look at all wildcards, so the answer is
+ * kept, and no more are looked for at a time than the kernel has room for.
+ */
+static bool owns_key(struct engine *e, struct wildcard *w, uint64_t now_ms)
+{
+	if (w->owns_generation == e->generation)
+		return w->owns_key;
+	if (now_ms >= e->shed_look_ms) {
+		e->shed_look_ms = now_ms + RENEW_MS;
+		e->shed_looks = CLASSIFIER_SHEDS;
+	}
+	if (!e->shed_looks)
+		return false;
+	e->shed_looks--;
+	w->owns_generation = e->generation;
+	w->owns_key = wildtab_owns_key(e->wild, w);
+	return w->owns_key;
+}
+
 void engine_shed(struct engine *e, struct wildcard *w, uint64_t now_ms)
 {
 	uint64_t each_ns = lately_ns(e, w, now_ms);
@@ -88,8 +108,7 @@ void engine_shed(struct engine *e, struct wildcard *w, uint64_t now_ms)
 		return;
 	w->shed_ms = now_ms + RENEW_MS;
 	w->shed_flows = w->flows;
-	/* Else the kernel could drop what another wildcard decides on. */
-	if (!limit.asks || !wildtab_owns_key(e->wild, w))
+	if (!limit.asks || !owns_key(e, w, now_ms))
 		return;
 	count_shed(e, w, e->out->shed(e->ctx, wildtab_key(w), &limit));
 	w->shed_until_ms = now_ms + LASTS_MS;

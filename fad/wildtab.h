@@ -40,14 +40,16 @@ struct wildcard {
 	uint8_t advertise_count;
 	struct wire_advertise advertise[WIRE_MAX_ACTIONS]; /* resolved: address never of family 0 */
 	uint16_t mask_bits;
-	uint64_t flows;         /* punted under it */
-	uint64_t denies;        /* updates refused: to replace it, or of a flow that it covers */
-	uint64_t drops;         /* packets it drops, and those held for its manager's answer in vain */
-	uint64_t punt_ns;       /* when, on the engine's clock, the questions so far are paid for (FA-5) */
-	uint64_t shed_flows;    /* what `flows` was when the kernel last heard that too many ask (FA-5) */
-	uint64_t shed_ms;       /* not before that does it hear it again */
-	uint64_t shed_until_ms; /* until then it lets some of them not come up; 0: what it did is counted */
-	uint64_t timeouts;      /* questions under it without an answer in time */
+	uint64_t flows;           /* punted under it */
+	uint64_t denies;          /* updates refused: to replace it, or of a flow that it covers */
+	uint64_t drops;           /* packets it drops, and those held for its manager's answer in vain */
+	uint64_t punt_ns;         /* when, on the engine's clock, the questions so far are paid for (FA-5) */
+	uint64_t shed_flows;      /* what `flows` was when the kernel last heard that too many ask (FA-5) */
+	uint64_t shed_ms;         /* not before that does it hear it again */
+	uint64_t shed_until_ms;   /* until then it lets some of them not come up; 0: what it did is counted */
+	uint64_t owns_generation; /* the caller's: of wildtab_owns_key(), and what that said */
+	bool owns_key;
+	uint64_t timeouts; /* questions under it without an answer in time */
 	struct wild_silence silence;
 	uint64_t made_ms;              /* when the first of its lineage was stored */
 	uint64_t serial;               /* position in listings */

@@ -11,6 +11,7 @@
 
 #include "ctl/ctl.h"
 #include "ctl/doctor.h"
+#include "lib/check_main.h"
 
 #define PAGES 500 /* as many as CTL_MAX_PAGES take too long */
 
@@ -159,19 +160,11 @@ int main(void)
 {
 	Suite *suite = suite_create("ask");
 	TCase *tc = tcase_create("pages");
-	SRunner *sr;
-	int failed;
 
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, test_ARCH_7_ARCH_10_listing_without_an_end_is_cut_and_said);
 	tcase_add_test(tc, test_ARCH_7_ARCH_10_page_that_repeats_is_said);
 	tcase_add_test(tc, test_ARCH_7_ARCH_10_doctor_ends_a_listing_without_an_end);
 	suite_add_tcase(suite, tc);
-	sr = srunner_create(suite);
-	if (getenv("TAP_FILE") != NULL)
-		srunner_set_tap(sr, getenv("TAP_FILE"));
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return check_main(suite);
 }

@@ -7,6 +7,7 @@
 
 #include "fad/agent.h"
 #include "fad/netns_fixture.h"
+#include "lib/check_main.h"
 #include "lib/daemon.h"
 
 #define ASKED (64 * AGENT_ROUTES) /* far more than it takes until no place is empty */
@@ -85,17 +86,9 @@ int main(void)
 {
 	Suite *suite = suite_create("agent_route");
 	TCase *tc = tcase_create("agent_route");
-	SRunner *sr;
-	int failed;
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, test_FA_7_ARCH_10_more_ways_than_are_remembered);
 	suite_add_tcase(suite, tc);
-	sr = srunner_create(suite);
-	if (getenv("TAP_FILE") != NULL)
-		srunner_set_tap(sr, getenv("TAP_FILE"));
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return check_main(suite);
 }

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "lib/capture_fixture.h"
+#include "lib/check_main.h"
 #include "lib/daemon.h"
 #include "lib/endpoint_io.h"
 #include "lib/exitcode.h"
@@ -1164,8 +1165,6 @@ int main(void)
 {
 	Suite *suite = suite_create("endpoint");
 	TCase *tc = tcase_create("endpoint"), *conf = tcase_create("configuration");
-	SRunner *sr;
-	int failed;
 
 	log_open("endpoint_test", false);
 	tcase_set_timeout(tc, 30);
@@ -1198,11 +1197,5 @@ int main(void)
 	tcase_add_test(conf, test_SEC_3_security_configuration);
 	suite_add_tcase(suite, tc);
 	suite_add_tcase(suite, conf);
-	sr = srunner_create(suite);
-	if (getenv("TAP_FILE") != NULL)
-		srunner_set_tap(sr, getenv("TAP_FILE"));
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return check_main(suite);
 }

@@ -69,8 +69,8 @@ static bool is_spare(int fd)
 }
 
 /*
- * In front of the C library's, for ZeroMQ: up to 4.3.4 at least it takes EMFILE and a lack of memory at a listener for a
- * mistake of its own and aborts, so that whoever may connect could end the daemon.  ENFILE it takes for what all are:
+ * In front of the C library's, for ZeroMQ: up to 4.3.4 at least it takes EMFILE and a lack of memory at a listener for
+ * a mistake of its own and aborts, so that whoever may connect could end the daemon.  ENFILE it takes for what all are:
  * that client waits.  It would ask again at once, and never stop; hence the pause, in its own thread.
  */
 int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)

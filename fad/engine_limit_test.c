@@ -507,12 +507,16 @@ START_TEST(test_FA_5_ARCH_10_floods_under_many_wildcards_are_shed_some_at_a_time
 		m.wildcard.dport = (uint16_t)(1000 + i);
 		bed_message(&s->bed, 1, &m);
 	}
-	for (uint16_t i = 0; i < 90; i++)
-		flood(&s->bed, (uint16_t)(1000 + i), 2000, 20), bed_clear(&s->bed);
+	for (uint16_t i = 0; i < 90; i++) {
+		flood(&s->bed, (uint16_t)(1000 + i), 2000, 20);
+		bed_clear(&s->bed);
+	}
 	ck_assert_uint_eq(s->told, CLASSIFIER_SHEDS);
 	s->bed.now_ms += 100;
-	for (uint16_t i = 0; i < 90; i++)
-		flood(&s->bed, (uint16_t)(1000 + i), 3000, 30), bed_clear(&s->bed);
+	for (uint16_t i = 0; i < 90; i++) {
+		flood(&s->bed, (uint16_t)(1000 + i), 3000, 30);
+		bed_clear(&s->bed);
+	}
 	ck_assert_uint_eq(s->told, CLASSIFIER_SHEDS + 90);
 	bed_free(&s->bed);
 }

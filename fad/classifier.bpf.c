@@ -63,6 +63,15 @@ struct {
 	__type(value, uint32_t);
 } wildcards SEC(".maps");
 
+/* Of those of shapes with CLASSIFIER_SHAPE_DROP_GONE: until when, in CLOCK_MONOTONIC. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct classifier_key);
+	__type(value, uint64_t);
+} gone SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -316,9 +325,18 @@ static __always_inline void mask_address(uint8_t *to, const uint8_t *from, const
 	((uint64_t *)to)[1] = ((const uint64_t *)from)[1] & ((const uint64_t *)mask)[1];
 }
 
+/* Would the last of its wildcards that drop without an agent still be there, had the agent not died?  (FA-6) */
+static __always_inline bool outlives_agent(const struct classifier_key *masked)
+{
+	const uint64_t *until_ns = bpf_map_lookup_elem(&gone, masked);
+
+	return until_ns && *until_ns > bpf_ktime_get_ns();
+}
+
 /*
  * The value of an entry that the key is under, by a shape of the list that has these flags, and that has any of the
- * wanted bits; 0: there is none.  list: less than CLASSIFIER_LISTS.
+ * wanted bits; 0: there is none.  list: less than CLASSIFIER_LISTS.  Asked with CLASSIFIER_SHAPE_DROP_GONE it is
+ * without an agent, so that nobody else takes out what has expired.
  * Not static: a global function is verified once by itself, not again at each call, which took the kernel seconds.
  */
 __noinline int find_under(const struct classifier_key *key, uint32_t list, uint32_t flags, uint32_t wanted)
@@ -346,7 +364,7 @@ __noinline int find_under(const struct classifier_key *key, uint32_t list, uint3
 		mask_address(masked.src, key->src, s->src_mask);
 		mask_address(masked.dst, key->dst, s->dst_mask);
 		value = bpf_map_lookup_elem(&wildcards, &masked);
-		if (value && (*value & wanted))
+		if (value && (*value & wanted) && (!(flags & CLASSIFIER_SHAPE_DROP_GONE) || outlives_agent(&masked)))
 			return (int)*value;
 	}
 	return 0;

@@ -127,6 +127,8 @@ static int load(struct classifier *c, const struct classifier_limits *limits)
 	/* Each wildcard may have a second key, for fragments. */
 	if (r == 0)
 		r = bpf_map__set_max_entries(c->skel->maps.wildcards, limits->wildcards ? 2 * limits->wildcards : 1);
+	if (r == 0)
+		r = bpf_map__set_max_entries(c->skel->maps.gone, limits->wildcards ? 2 * limits->wildcards : 1);
 	return r == 0 ? classifier_bpf__load(c->skel) : r;
 }
 
@@ -477,12 +479,22 @@ uint64_t classifier_shed(struct classifier *c, const struct classifier_key *key,
 	return n - told;
 }
 
+bool classifier_wildcard_gone(struct classifier *c, const struct classifier_key *key, uint64_t until_ms)
+{
+	const uint64_t until_ns = until_ms * 1000000;
+	int r = bpf_map_update_elem(bpf_map__fd(c->skel->maps.gone), key, &until_ns, BPF_ANY);
+
+	return r == 0 || failed(c, bpf_map__name(c->skel->maps.gone), -r);
+}
+
 bool classifier_wildcard_del(struct classifier *c, const struct classifier_key *key)
 {
 	uint32_t i = shed_find(c, key);
 
 	if (i < CLASSIFIER_SHEDS)
 		shed_end(c, i);
+	if (key->shape < CLASSIFIER_ALL_SHAPES && c->settings->shapes[key->shape].flags & CLASSIFIER_SHAPE_DROP_GONE)
+		map_del(c, c->skel->maps.gone, key);
 	return map_del(c, c->skel->maps.wildcards, key);
 }
 

@@ -630,12 +630,12 @@ bool wildtab_may_precede(const struct wildcard *x, const struct wildcard *w)
 	       overlap(&x->match, &w->match);
 }
 
-bool wildtab_owns_key(const struct wildtab *t, const struct wildcard *w)
+bool wildtab_owns_key(const struct wildtab *t, const struct wildcard *w, bool (*absent)(const struct wildcard *x))
 {
 	if (w->range_count)
 		return false;
 	for (const struct wildcard *x = t->all; x; x = x->next)
-		if (wildtab_may_precede(x, w))
+		if (wildtab_may_precede(x, w) && !(absent && absent(x)))
 			return false;
 	return true;
 }

@@ -108,8 +108,9 @@ bool wildtab_covers(const struct wildtab *t, const struct flow_key *k, const str
  * better, and is of its rank, has interest criteria or ends the cascade.
  */
 bool wildtab_may_precede(const struct wildcard *x, const struct wildcard *w);
-/* Is every packet of this wildcard's masked key for it alone?  Not if it has ranges, or if another may precede it. */
-bool wildtab_owns_key(const struct wildtab *t, const struct wildcard *w);
+/* Is every packet of this wildcard's masked key for it alone?  Not if it has ranges, or if another may precede it that
+ * is not absent for now; NULL: none is. */
+bool wildtab_owns_key(const struct wildtab *t, const struct wildcard *w, bool (*absent)(const struct wildcard *x));
 /* Its masked key, as the classifier knows it. */
 const struct classifier_key *wildtab_key(const struct wildcard *w);
 

@@ -553,12 +553,12 @@ static __always_inline uint16_t kinds(struct __sk_buff *skb, const struct view *
 	return skb->len > LEAST_FRAME && skb->len > end ? bits | data : bits;
 }
 
-static __always_inline uint64_t *share_of(const struct view *v, const struct classifier_shed *s, uint32_t number)
+static __always_inline uint64_t *share_of(const struct view *v, const struct classifier_shed *s)
 {
 	const uint64_t *far = (const uint64_t *)(s->by_target ? v->key.dst : v->key.src);
 	uint64_t hash = bpf_be64_to_cpu(*far) >> (v->key.family == 4 ? 40 : 8); /* a /24, a /56 */
 
-	hash = ((hash | (uint64_t)number << 56) ^ settings.shed_key[0]) * (settings.shed_key[1] | 1);
+	hash = (hash ^ s->serial * 0x9e3779b97f4a7c15ull ^ settings.shed_key[0]) * (settings.shed_key[1] | 1);
 	hash ^= hash >> 32;
 	hash *= 0x9e3779b97f4a7c15ull;
 	return &shed_shares[(hash >> 40) % CLASSIFIER_SHED_SHARES];
@@ -573,10 +573,9 @@ static __always_inline int64_t ahead_of(uint64_t *paid_ns, uint64_t now_ns)
 }
 
 /* As may_ask() of the engine, with the rate that the agent gave. */
-static __always_inline bool may_come_up(const struct view *v, struct classifier_shed *s, uint32_t number,
-					uint64_t now_ns)
+static __always_inline bool may_come_up(const struct view *v, struct classifier_shed *s, uint64_t now_ns)
 {
-	uint64_t *share_paid = share_of(v, s, number);
+	uint64_t *share_paid = share_of(v, s);
 	int64_t ahead = ahead_of(&s->paid_ns, now_ns);
 	bool little;
 
@@ -605,7 +604,7 @@ static __noinline uint32_t judge_shed(struct __sk_buff *skb, const struct view *
 	if (number == 0 || number > CLASSIFIER_SHEDS)
 		return CLASSIFIER_PASSED;
 	s = &sheds[number - 1];
-	if (s->until_ns < now_ns || !(kinds(skb, v) & s->asks) || may_come_up(v, s, number, now_ns))
+	if (s->until_ns < now_ns || !(kinds(skb, v) & s->asks) || may_come_up(v, s, now_ns))
 		return CLASSIFIER_PASSED;
 	__sync_fetch_and_add(&s->shed, 1);
 	return s->route ? CLASSIFIER_SHED_ROUTED : CLASSIFIER_DROPPED_SHED;

@@ -64,6 +64,7 @@ struct classifier {
 	uint32_t last_index;
 	struct peer *peers;
 	struct shed sheds[CLASSIFIER_SHEDS];
+	uint32_t shed_serial;
 	struct attachment *attachments;
 	struct log_limit limit;
 	uint64_t failures;
@@ -437,6 +438,7 @@ static uint32_t shed_take(struct classifier *c, const struct classifier_key *key
 		if (c->sheds[i].key.family)
 			shed_name(c, &c->sheds[i].key, CLASSIFIER_SHEDS);
 		memset(s, 0, sizeof(*s));
+		s->serial = ++c->shed_serial;
 		c->sheds[i] = (struct shed){.key = *key};
 		if (shed_name(c, key, i))
 			return i;

@@ -1199,6 +1199,29 @@ START_TEST(test_FA_5_no_more_than_that_is_shed)
 }
 END_TEST
 
+/* What a source did under one wildcard is no matter under another that is given the same place. */
+START_TEST(test_FA_5_a_source_begins_anew_under_another_key)
+{
+	const struct netns_packet web = {"192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80, .ttl = 64},
+				  other = {"192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 81, .ttl = 64};
+	struct classifier_shed limit = slow_shed(ALL);
+	struct fixture f = begin(false);
+	struct classifier_key key = cover_web(&f, 4);
+
+	limit.burst_ns = 0; /* only who asks little */
+	for (int i = 0; i < 3; i++) {
+		const struct netns_packet *p = i == 1 ? &other : &web;
+
+		key.dport = p->dport;
+		ck_assert(classifier_wildcard_add(f.c, &key));
+		classifier_shed(f.c, &key, &limit);
+		ck_assert_uint_eq(come_up(&f, p, 20), 8);
+		ck_assert(classifier_wildcard_del(f.c, &key));
+	}
+	end(&f);
+}
+END_TEST
+
 START_TEST(test_FA_5_no_more_keys_are_shed_than_there_is_room_for)
 {
 	static const char *vip = "203.0.113.10";
@@ -1303,6 +1326,7 @@ int main(void)
 	tcase_add_test(tc, test_FA_7_forwarder_drops_what_is_not_ours);
 	tcase_add_test(tc, test_FA_5_what_asks_too_much_is_shed);
 	tcase_add_test(tc, test_FA_5_no_more_than_that_is_shed);
+	tcase_add_test(tc, test_FA_5_a_source_begins_anew_under_another_key);
 	tcase_add_test(tc, test_FA_5_no_more_keys_are_shed_than_there_is_room_for);
 	tcase_add_test(tc, full_tables_say_so);
 	tcase_add_test(tc, without_rights_says_so);

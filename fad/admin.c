@@ -276,10 +276,11 @@ static void show_interfaces(struct admin *a, const struct admin_view *v)
 		turnout__interface_row__init(r);
 		r->name = admin_text(a, "%s", from->name);
 		r->index = from->ifindex;
-		r->datapath = admin_text(a, "afpacket");
+		r->datapath = admin_text(a, "%s", from->datapath);
 		r->state = admin_text(a, "%s", from->state);
 		r->punted = from->punted;
 		r->passed = from->passed;
+		r->planned = from->planned;
 	}
 }
 

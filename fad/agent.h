@@ -31,6 +31,7 @@ struct agent_interface {
 	bool drop_unmatched;
 	bool present, up, ethernet;
 	bool attached;
+	const char *datapath; /* which, and why */
 	uint32_t ifindex; /* while present */
 };
 
@@ -60,6 +61,7 @@ struct agent {
 	struct mtu *mtu;
 	struct endpoint *endpoint;
 	struct engine *engine;
+	struct plantab *plans; /* in the kernel; NULL: every packet comes up */
 	struct bus_server *bus; /* NULL before it is open and after it is closed */
 	struct admin *admin;
 

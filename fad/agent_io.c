@@ -185,6 +185,7 @@ static void out_manager(void *ctx, const struct endpoint_peer *peer, bool add)
 		classifier_peer_add(a->classifier, &peer->addr, peer->port);
 	else
 		classifier_peer_del(a->classifier, &peer->addr, peer->port);
+	engine_void_plans(a->engine);
 	endpoint_print(&peer->addr, peer->port, text);
 	snprintf(identity, sizeof(identity), "0x%llx", (unsigned long long)peer->identity);
 	log_info("manager %s at %s: %s", identity, text, add ? "has affinities for us" : "forgotten");
@@ -314,10 +315,16 @@ static void view_interfaces(struct agent *a, struct admin_interface *rows)
 {
 	for (size_t k = 0; k < a->interface_count; k++) {
 		const struct agent_interface *i = &a->interfaces[k];
+		struct classifier_interface counters;
 
 		rows[k] = (struct admin_interface){.name = i->name, .state = interface_state(i), .ifindex = i->ifindex};
-		if (i->attached)
-			classifier_interface_counters(a->classifier, i->ifindex, &rows[k].punted, &rows[k].passed);
+		rows[k].datapath = i->attached ? i->datapath : "-";
+		if (!i->attached)
+			continue;
+		classifier_interface_counters(a->classifier, i->ifindex, &counters);
+		rows[k].punted = counters.punted;
+		rows[k].passed = counters.passed;
+		rows[k].planned = counters.planned;
 	}
 }
 
@@ -350,6 +357,7 @@ const char *agent_request(void *ctx, const Turnout__Request *request, Turnout__R
 		.trace = &trace,
 	};
 
+	engine_fold_plans(a->engine, v.now_ms);
 	if (request->what_case == TURNOUT__REQUEST__WHAT_CAPTURE)
 		return agent_capture(a, request->capture, reply);
 	if (request->what_case == TURNOUT__REQUEST__WHAT_SHOW_SETTINGS)

@@ -145,6 +145,8 @@ static __always_inline uint64_t silence(void)
 	return age > (__s64)CLASSIFIER_STALE_NS ? (uint64_t)age : 0;
 }
 
+#include "fad/fastpath.bpf.h"
+
 /* ---- parsing ---- */
 
 /* A header cut short leaves the ports 0: the agent, if it gets to see the packet, will call it malformed. */
@@ -640,7 +642,8 @@ static __always_inline int without_agent(struct __sk_buff *skb, struct classifie
 
 /* ---- the programs ---- */
 
-SEC("tc") int classify(struct __sk_buff *skb)
+/* What has no plan. */
+static __noinline int decide(struct __sk_buff *skb)
 {
 	struct view v __attribute__((aligned(8))) = {};
 	uint32_t ifindex = skb->ifindex;
@@ -648,7 +651,6 @@ SEC("tc") int classify(struct __sk_buff *skb)
 	uint64_t silent = silence();
 	uint32_t verdict;
 
-	count(CLASSIFIER_SEEN);
 	if (silent > 0)
 		return without_agent(skb, interface, silent);
 	if (!parse(skb, &v))
@@ -674,6 +676,26 @@ SEC("tc") int classify(struct __sk_buff *skb)
 	if (verdict == CLASSIFIER_PUNTED_FIXED || verdict == CLASSIFIER_PUNTED_WILDCARD)
 		return punt(skb, interface, verdict, CLASSIFIER_MAC_PUNT);
 	return drop_seen(skb, verdict);
+}
+
+SEC("tc") int classify(struct __sk_buff *skb)
+{
+	uint32_t ifindex = skb->ifindex;
+	struct classifier_interface *interface = bpf_map_lookup_elem(&interfaces, &ifindex);
+
+	count(CLASSIFIER_SEEN);
+	if (interface && interface->plans) {
+		uint32_t plan = run_plan(skb, silence() > 0);
+
+		if (plan == PLAN_LOST)
+			return drop(CLASSIFIER_DROPPED_FRAME);
+		if (plan == PLAN_DONE) {
+			count(CLASSIFIER_PLAN);
+			interface->planned++;
+			return PASS;
+		}
+	}
+	return decide(skb);
 }
 
 /* From the agent. */

@@ -80,7 +80,9 @@ struct classifier_prefix6 {
 /* One for each interface and CPU. */
 struct classifier_interface {
 	uint64_t punted, passed;
+	uint64_t planned;
 	uint64_t drop_unmatched; /* policy; the same on all CPUs */
+	uint64_t plans;          /* likewise: are plans carried out for what comes in here? */
 };
 
 /* The list of settings that a shape stands in. */
@@ -128,6 +130,13 @@ enum classifier_counter {
 	CLASSIFIER_FALLBACK,           /* no sign of life of the agent: sent to the next one */
 	CLASSIFIER_DROPPED_LOOP,       /* the same, but it came from that one */
 	CLASSIFIER_UNSHOWN,            /* dropped, and not shown to who looks on; counted there too */
+	CLASSIFIER_PLAN,               /* plan carried out: on to the kernel's routing */
+	CLASSIFIER_PLAN_EXPIRED,       /* there is one, but: its time is up */
+	CLASSIFIER_PLAN_STALE,         /* affinities have changed since */
+	CLASSIFIER_PLAN_INTEREST,      /* a manager wants to know of the packet */
+	CLASSIFIER_PLAN_TTL,           /* its way ends here */
+	CLASSIFIER_PLAN_MTU,           /* it may be too large for its way out */
+	CLASSIFIER_PLAN_BUSY,          /* it was just being written */
 	CLASSIFIER_COUNTERS,
 };
 

@@ -15,10 +15,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 #include <uthash.h>
 
+#include "fad/planslot.h"
 #include "fad/classifier.skel.h"
 #include "lib/exitcode.h"
 #include "lib/log.h"
@@ -56,6 +58,7 @@ struct classifier {
 	uint32_t last_index;
 	struct peer *peers;
 	struct attachment *attachments;
+	struct plantab_memory plans;
 	struct log_limit limit;
 	uint64_t failures;
 };
@@ -118,7 +121,45 @@ static int load(struct classifier *c, const struct classifier_limits *limits)
 	/* Each wildcard may have a second key, for fragments. */
 	if (r == 0)
 		r = bpf_map__set_max_entries(c->skel->maps.wildcards, limits->wildcards ? 2 * limits->wildcards : 1);
+	if (r == 0 && limits->plans)
+		r = bpf_map__set_max_entries(c->skel->maps.plans4, limits->plans);
+	if (r == 0 && limits->plans)
+		r = bpf_map__set_max_entries(c->skel->maps.plans6, limits->plans);
 	return r == 0 ? classifier_bpf__load(c->skel) : r;
+}
+
+/* Every page of it, so that placing a plan never waits for one. */
+static void *share(const struct bpf_map *map, size_t bytes)
+{
+	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, bpf_map__fd(map), 0);
+
+	return at == MAP_FAILED ? NULL : at;
+}
+
+static int share_plans(struct classifier *c, uint32_t slots)
+{
+	if (!slots)
+		return 0;
+	c->plans.settings = &c->skel->bss->plans;
+	c->plans.slots4 = share(c->skel->maps.plans4, slots * sizeof(struct planslot4));
+	if (c->plans.slots4)
+		c->plans.slots6 = share(c->skel->maps.plans6, slots * sizeof(struct planslot6));
+	c->plans.slots = slots;
+	return c->plans.slots6 ? 0 : -errno;
+}
+
+static void unshare_plans(struct classifier *c)
+{
+	if (c->plans.slots4)
+		munmap(c->plans.slots4, c->plans.slots * sizeof(struct planslot4));
+	if (c->plans.slots6)
+		munmap(c->plans.slots6, c->plans.slots * sizeof(struct planslot6));
+}
+
+bool classifier_plans(struct classifier *c, struct plantab_memory *out)
+{
+	*out = c->plans;
+	return c->plans.slots != 0;
 }
 
 int classifier_open(struct classifier **out, uint32_t punt_ifindex, const struct classifier_limits *limits)
@@ -134,6 +175,8 @@ int classifier_open(struct classifier **out, uint32_t punt_ifindex, const struct
 	if (c->cpus > 0)
 		c->per_cpu = calloc((size_t)c->cpus, sizeof(*c->per_cpu));
 	r = c->per_cpu ? load(c, limits) : -ENOMEM;
+	if (r == 0)
+		r = share_plans(c, limits->plans);
 	if (r < 0) {
 		int status = explain("loading the classifier into the kernel", -r);
 
@@ -177,6 +220,7 @@ void classifier_close(struct classifier *c, bool detach)
 		HASH_ITER (hh, c->attachments, a, next)
 			classifier_detach(c, a->ifindex);
 	free_tables(c);
+	unshare_plans(c);
 	classifier_bpf__destroy(c->skel);
 	free(c->per_cpu);
 	free(c);
@@ -231,6 +275,17 @@ int classifier_attach(struct classifier *c, const char *name, uint32_t ifindex, 
 		return EXITCODE_OK;
 	snprintf(what, sizeof(what), "attaching the classifier to %s", name);
 	return explain(what, -r);
+}
+
+int classifier_interface_plans(struct classifier *c, uint32_t ifindex, bool carry_out)
+{
+	int fd = bpf_map__fd(c->skel->maps.interfaces), r = bpf_map_lookup_elem(fd, &ifindex, c->per_cpu);
+
+	for (int i = 0; r == 0 && i < c->cpus; i++)
+		c->per_cpu[i].plans = carry_out && c->plans.slots != 0;
+	if (r == 0)
+		r = bpf_map_update_elem(fd, &ifindex, c->per_cpu, BPF_ANY);
+	return r == 0 ? EXITCODE_OK : explain("plans of an interface", -r);
 }
 
 bool classifier_former(uint32_t ifindex)
@@ -625,13 +680,14 @@ void classifier_counters(struct classifier *c, uint64_t out[CLASSIFIER_COUNTERS]
 	free(room);
 }
 
-void classifier_interface_counters(struct classifier *c, uint32_t ifindex, uint64_t *punted, uint64_t *passed)
+void classifier_interface_counters(struct classifier *c, uint32_t ifindex, struct classifier_interface *out)
 {
-	*punted = *passed = 0;
+	*out = (struct classifier_interface){0};
 	if (bpf_map_lookup_elem(bpf_map__fd(c->skel->maps.interfaces), &ifindex, c->per_cpu) < 0)
 		return;
 	for (int cpu = 0; cpu < c->cpus; cpu++) {
-		*punted += c->per_cpu[cpu].punted;
-		*passed += c->per_cpu[cpu].passed;
+		out->punted += c->per_cpu[cpu].punted;
+		out->passed += c->per_cpu[cpu].passed;
+		out->planned += c->per_cpu[cpu].planned;
 	}
 }

@@ -27,6 +27,15 @@ const struct classifier_name *classifier_name(enum classifier_counter which)
 		[CLASSIFIER_DROPPED_LOOP] = {"drops", "fallback-loop",
 					     "would have gone to the fallback, but came from it"},
 		[CLASSIFIER_UNSHOWN] = {"capture", "unshown", "drops in the kernel, more than are shown a second"},
+		[CLASSIFIER_PLAN] = {"fastpath", "done", "plan carried out in the kernel"},
+		[CLASSIFIER_PLAN_EXPIRED] = {"fastpath", "up-expired", "not carried out: its time was up"},
+		[CLASSIFIER_PLAN_STALE] = {"fastpath", "up-stale", "not carried out: affinities had changed since"},
+		[CLASSIFIER_PLAN_INTEREST] = {"fastpath", "up-interest",
+					      "not carried out: a manager wants to know of the packet"},
+		[CLASSIFIER_PLAN_TTL] = {"fastpath", "up-ttl", "not carried out: the packet's way ends here"},
+		[CLASSIFIER_PLAN_MTU] = {"fastpath", "up-mtu",
+					 "not carried out: the packet may be too large for its way out"},
+		[CLASSIFIER_PLAN_BUSY] = {"fastpath", "up-busy", "not carried out: it was just being written"},
 	};
 
 	return &names[which];

@@ -20,6 +20,7 @@
 #include "fad/hold.h"
 #include "fad/manager.h"
 #include "fad/packet.h"
+#include "fad/plantab.h"
 #include "fad/wildtab.h"
 
 /* group, name, help: one row each; the enum is ENGINE_<name in capitals>. */
@@ -187,6 +188,16 @@ void engine_undecodable(struct engine *e, const struct endpoint_peer *from, cons
 			const struct wire_list *unknown);
 /* Every 50 ms: hold timeouts, expiry. */
 void engine_tick(struct engine *e, uint64_t now_ms);
+
+/*
+ * Place the plans of decided flows in this table, for the kernel to carry out; borrowed.  NULL: nowhere any more, and
+ * what is there stays.
+ */
+void engine_use_plans(struct engine *e, struct plantab *plans);
+/* The kernel's idea of what is never matched has changed (FA-8): no plan is good until it is made again. */
+void engine_void_plans(struct engine *e);
+/* Take over now what the kernel counted. */
+void engine_fold_plans(struct engine *e, uint64_t now_ms);
 
 /* NULL: nobody looks on, as at the start.  *tap is borrowed. */
 void engine_look(struct engine *e, const struct engine_tap *tap);

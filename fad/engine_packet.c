@@ -248,7 +248,12 @@ static struct held_flow *hold_get(struct engine *e, const struct flow_key *k, ui
 {
 	struct held_flow *f = hold_find(e->hold, k);
 
-	return f ? f : hold_begin(e->hold, k, now_ms);
+	if (f)
+		return f;
+	/* None of its packets is to pass by those that wait. */
+	if (e->plans && fixtab_flow(e->fixed, k))
+		engine_fast_unplace(e, fixtab_flow(e->fixed, k));
+	return hold_begin(e->hold, k, now_ms);
 }
 
 /* Whose answer this flow waits for: of several punted packets the first one's, until that is back. */
@@ -474,9 +479,9 @@ static void refresh(struct engine *e, const struct plan_step *s, const struct pa
 
 /* ---- sending on ---- */
 
-static void account(struct engine *e, const struct flow_plan *plan, const struct packet *p, uint64_t now_ms)
+void engine_account(struct engine *e, const struct flow_plan *plan, const struct packet *p, uint64_t packets,
+		    uint64_t bytes, uint64_t now_ms)
 {
-	size_t packets = segment_count(p);
 	struct addr to = plan->next_hop;
 	bool inform = false;
 
@@ -486,12 +491,12 @@ static void account(struct engine *e, const struct flow_plan *plan, const struct
 		struct affinity *a = plan->steps[i].a;
 
 		a->packets += packets;
-		a->bytes += p->len;
+		a->bytes += bytes;
 		inform |= a->flags & WIRE_FLAG_INFORMATION;
 		refresh(e, &plan->steps[i], p, now_ms);
 	}
 	if (inform)
-		engine_count_forward(e, &to, packets, p->len);
+		engine_count_forward(e, &to, packets, bytes);
 }
 
 static uint8_t hop_limit(const struct packet *p)
@@ -674,8 +679,10 @@ void engine_pass(struct engine *e, struct packet *p, const struct passage *way, 
 		engine_lose(e, ENGINE_DROP_HOLD_ORPHANED, p);
 		return;
 	}
-	account(e, plan, p, now_ms);
+	engine_account(e, plan, p, segment_count(p), p->len, now_ms);
 	send_on(e, plan, p);
+	if (e->plans && plan != &local)
+		engine_fast_place(e, f, now_ms);
 }
 
 /* Of the wire or of the hold: behind those of its flow that are waiting. */

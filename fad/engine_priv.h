@@ -46,6 +46,7 @@ struct engine {
 	uint64_t adverts_version;
 	uint32_t advert_plens[2][129]; /* prefixes advertised, by family (IPv4 first) and length */
 	struct forward_stat *forwards;
+	struct plantab *plans; /* NULL: every packet comes up */
 	uint64_t generation; /* of composed plans; changes with the set of wildcards */
 	uint64_t next_sweep_ms;
 	uint64_t ticked_ms;            /* when time was last told */
@@ -156,6 +157,9 @@ struct held_packet *engine_take_held(struct engine *e, const struct flow_key *k,
 void engine_resume_held(struct engine *e, struct held_packet *list, uint64_t now_ms);
 /* Time is up for the oldest holds. */
 void engine_hold_timeouts(struct engine *e, uint64_t now_ms);
+/* These packets of p's flow were dealt with by the plan: count them everywhere, and refresh what is half over. */
+void engine_account(struct engine *e, const struct flow_plan *plan, const struct packet *p, uint64_t packets,
+		    uint64_t bytes, uint64_t now_ms);
 /* Let go and count, or lose. */
 bool engine_forward(struct engine *e, const struct packet *p, const struct addr *next_hop);
 
@@ -202,6 +206,16 @@ uint32_t engine_cut_to(struct engine *e, const struct flow_plan *plan, const str
 /* Tell its sender that it is dropped (FIX-3, SVC-5).  False: it must not or could not be told, or often enough. */
 bool engine_reject(struct engine *e, enum wire_reject_kind kind, const struct packet *p);
 
+/* engine_fast.c: plans in the kernel */
+/* A packet of the flow went through: its plan may stand in the kernel from here on, or no more. */
+void engine_fast_place(struct engine *e, struct flow *f, uint64_t now_ms);
+/* It must not: take it out, and count what went by it. */
+void engine_fast_unplace(struct engine *e, struct flow *f);
+/* Affinities of the flow have changed. */
+void engine_fast_change(struct engine *e, struct flow *f, uint64_t now_ms);
+/* Look after some of those placed: each every half second. */
+void engine_fast_tick(struct engine *e, uint64_t now_ms);
+
 /* engine.c */
 struct manager *engine_manager(struct engine *e, const struct endpoint_peer *from, const struct wire_msg *m,
 			       uint64_t now_ms); /* NULL: too many */
@@ -211,7 +225,7 @@ bool engine_advertise(struct engine *e, const struct wildcard *w); /* false: out
 void engine_withdraw(struct engine *e, const struct wildcard *w);
 /* Is it to an address that is advertised?  (ACT-3) */
 bool engine_advertised(const struct engine *e, const struct flow_key *k);
-void engine_count_forward(struct engine *e, const struct addr *to, size_t packets, uint32_t bytes);
+void engine_count_forward(struct engine *e, const struct addr *to, uint64_t packets, uint64_t bytes);
 
 /* ---- cookies: FA interest data that proves where a packet was punted (PREC-7, MSG-9) ---- */
 

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * The kernel side of the table of plans: find a flow's plan, carry it out.
+ * Included by classifier.bpf.c only.
+ *
+ * Reading a slot beside its writer: the key is compared and the plan copied between two looks at seq.  What must lie
+ * between them in order are the two counters: an atomic addition whose result is used is a full barrier on every
+ * machine, and both have to be added to anyway.  Who finds that seq changed takes off again what he added.
+ */
+#ifndef TURNOUT_FAD_FASTPATH_BPF_H
+#define TURNOUT_FAD_FASTPATH_BPF_H
+
+#include <linux/tcp.h>
+#include <linux/udp.h>
+
+#include "fad/planslot.h"
+
+#define PLAN_SRC   0x01 /* as in plan.h, which tests compare this with */
+#define PLAN_SPORT 0x02
+#define PLAN_DST   0x04
+#define PLAN_DPORT 0x08
+
+#ifndef BPF_F_IPV6
+#define BPF_F_IPV6 (1ULL << 7)
+#endif
+
+/* Written by fad. */
+struct planslot_settings plans;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, uint32_t);
+	__type(value, struct planslot4);
+} plans4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, uint32_t);
+	__type(value, struct planslot6);
+} plans6 SEC(".maps");
+
+/* What is known of a packet that may have a plan. */
+struct traveller {
+	uint32_t l4;     /* of the transport header, in the frame */
+	uint32_t len;    /* from the IP header on */
+	uint32_t header; /* of that, IP and transport headers */
+	uint16_t shows;  /* interest bits */
+	bool may_be_cut;
+	uint8_t ttl;
+};
+
+enum plan_found {
+	PLAN_NONE, /* there is none, or none that the packet may take: up, if anything matches */
+	PLAN_DONE, /* carried out */
+	PLAN_LOST, /* could not be written */
+};
+
+/* The IP header: 20 or 40 bytes, nothing behind it but TCP or UDP, not a fragment. */
+static __always_inline bool travel4(struct __sk_buff *skb, struct planslot4 *want, struct traveller *t)
+{
+	struct iphdr ip;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 4 || ip.ihl != 5)
+		return false;
+	if (ip.frag_off & bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET))
+		return false;
+	t->l4 = ETH_HLEN + sizeof(ip);
+	t->len = bpf_ntohs(ip.tot_len);
+	t->ttl = ip.ttl;
+	t->may_be_cut = !(ip.frag_off & bpf_htons(0x4000));
+	want->tail.proto = ip.protocol;
+	__builtin_memcpy(want->src, &ip.saddr, 4);
+	__builtin_memcpy(want->dst, &ip.daddr, 4);
+	return true;
+}
+
+static __always_inline bool travel6(struct __sk_buff *skb, struct planslot6 *want, struct traveller *t)
+{
+	struct ipv6hdr ip;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 6)
+		return false;
+	t->l4 = ETH_HLEN + sizeof(ip);
+	t->len = sizeof(ip) + bpf_ntohs(ip.payload_len);
+	t->ttl = ip.hop_limit;
+	want->tail.proto = ip.nexthdr;
+	__builtin_memcpy(want->src, &ip.saddr, 16);
+	__builtin_memcpy(want->dst, &ip.daddr, 16);
+	return true;
+}
+
+/* Ports, and what the packet shows to whom it may interest.  Whatever is not quite well-formed is the agent's to see.
+ */
+static __always_inline bool travel_transport(struct __sk_buff *skb, struct planslot_tail *want, struct traveller *t)
+{
+	uint8_t h[20] __attribute__((aligned(4)));
+	uint32_t ip = t->l4 - ETH_HLEN;
+
+	if (t->len > skb->len - ETH_HLEN)
+		return false;
+	if (want->proto == IPPROTO_TCP) {
+		if (bpf_skb_load_bytes(skb, t->l4, h, 20) < 0)
+			return false;
+		t->header = ip + (h[12] >> 4) * 4u;
+		if (t->header < ip + 20)
+			return false;
+		t->shows = h[13] & 0x3f; /* the same bits */
+	} else if (want->proto == IPPROTO_UDP) {
+		if (bpf_skb_load_bytes(skb, t->l4, h, 8) < 0)
+			return false;
+		t->header = ip + 8;
+	} else {
+		return false;
+	}
+	if (t->len < t->header)
+		return false;
+	if (t->len > t->header)
+		t->shows |= PLANSLOT_DATA;
+	__builtin_memcpy(&want->sport, h, 4);
+	return true;
+}
+
+/* May the plan be carried out for this packet?  Else the agent does, and knows how. */
+static __always_inline bool may_take(struct __sk_buff *skb, const struct planslot_head *head,
+				     const struct planslot_tail *tail, const struct traveller *t, bool silent)
+{
+	uint32_t size = skb->gso_size ? t->header + skb->gso_size : t->len;
+	uint32_t now = planslot_time(bpf_ktime_get_ns());
+
+	if ((int32_t)(head->expires - now) <= 0) {
+		count(CLASSIFIER_PLAN_EXPIRED);
+		return false;
+	}
+	if (head->generation != plans.generation) {
+		count(CLASSIFIER_PLAN_STALE);
+		return false;
+	}
+	if ((tail->up & t->shows) && (!silent || (tail->set & PLANSLOT_ASKS))) {
+		count(CLASSIFIER_PLAN_INTEREST);
+		return false;
+	}
+	if (t->ttl <= 1) {
+		count(CLASSIFIER_PLAN_TTL);
+		return false;
+	}
+	/* Without an agent nobody tells its sender better than the kernel. */
+	if (size > plans.least_mtu && !t->may_be_cut && !silent) {
+		count(CLASSIFIER_PLAN_MTU);
+		return false;
+	}
+	return true;
+}
+
+/* Addresses as one run of bytes at `at`; sums by difference, as plan.h says. */
+static __always_inline bool carry_out(struct __sk_buff *skb, const struct planslot_tail *tail, const void *addresses,
+				      uint32_t at, uint32_t bytes, const struct traveller *t)
+{
+	bool tcp = tail->proto == IPPROTO_TCP, v6 = bytes > 8;
+	uint32_t sum =
+		t->l4 + (tcp ? __builtin_offsetof(struct tcphdr, check) : __builtin_offsetof(struct udphdr, check));
+	uint64_t flags = tcp ? 0 : BPF_F_MARK_MANGLED_0;
+	long r = 0;
+
+	if (tail->set & (PLAN_SRC | PLAN_DST)) {
+		r |= bpf_skb_store_bytes(skb, at, addresses, bytes, 0);
+		if (!v6)
+			r |= bpf_l3_csum_replace(skb, ETH_HLEN + __builtin_offsetof(struct iphdr, check), 0,
+						 tail->addresses, 0);
+		/* Kernels that do not know the flag do without. */
+		if (!v6 || bpf_l4_csum_replace(skb, sum, 0, tail->addresses, flags | BPF_F_PSEUDO_HDR | BPF_F_IPV6) < 0)
+			r |= bpf_l4_csum_replace(skb, sum, 0, tail->addresses, flags | BPF_F_PSEUDO_HDR);
+	}
+	if (tail->set & (PLAN_SPORT | PLAN_DPORT)) {
+		r |= bpf_l4_csum_replace(skb, sum, 0, tail->ports, flags);
+		r |= bpf_skb_store_bytes(skb, t->l4, &tail->new_sport, 4, 0);
+	}
+	return r == 0;
+}
+
+/* Add, and let nothing be moved across it. */
+static __always_inline void add_fully(uint64_t *to, uint64_t n)
+{
+	uint64_t before = __sync_fetch_and_add(to, n);
+
+	__asm__ volatile("" ::"r"(before));
+}
+
+static __always_inline uint32_t look(const uint32_t *seq)
+{
+	return *(const volatile uint32_t *)seq;
+}
+
+static __always_inline bool differs(const void *a, const void *b, int words)
+{
+	const uint32_t *x = a, *y = b;
+	uint32_t d = 0;
+
+	for (int i = 0; i < words; i++)
+		d |= x[i] ^ y[i];
+	return d;
+}
+
+#define PLAN_READ(family, words)                                                                                       \
+	static __always_inline bool read##family(struct planslot##family *slot, struct planslot##family *want,         \
+						 uint64_t packets, uint32_t bytes)                                     \
+	{                                                                                                              \
+		uint32_t seq = look(&slot->head.seq);                                                                  \
+                                                                                                                       \
+		if ((seq & 1) || !seq || differs(slot->src, want->src, (words) / 2) ||                                 \
+		    slot->tail.sport != want->tail.sport || slot->tail.dport != want->tail.dport ||                    \
+		    slot->tail.proto != want->tail.proto)                                                              \
+			return false;                                                                                  \
+		add_fully(&slot->head.packets, packets);                                                               \
+		if (!differs(slot->src, want->src, (words) / 2) && slot->tail.sport == want->tail.sport &&             \
+		    slot->tail.dport == want->tail.dport && slot->tail.proto == want->tail.proto) {                    \
+			want->head.generation = slot->head.generation;                                                 \
+			want->head.expires = slot->head.expires;                                                       \
+			__builtin_memcpy(want->new_src, slot->new_src, (words)*2);                                     \
+			want->tail = slot->tail;                                                                       \
+			add_fully(&slot->head.bytes, bytes);                                                           \
+			if (look(&slot->head.seq) == seq)                                                              \
+				return true;                                                                           \
+			__sync_fetch_and_add(&slot->head.bytes, -(uint64_t)bytes);                                     \
+		}                                                                                                      \
+		__sync_fetch_and_add(&slot->head.packets, -packets);                                                   \
+		count(CLASSIFIER_PLAN_BUSY);                                                                           \
+		return false;                                                                                          \
+	}
+
+PLAN_READ(4, 4)
+PLAN_READ(6, 16)
+
+#define PLAN_RUN(family, at)                                                                                           \
+	static __noinline uint32_t run##family(struct __sk_buff *skb, uint32_t silent)                                 \
+	{                                                                                                              \
+		struct planslot##family want = {}, *slot;                                                              \
+		uint64_t packets = skb->gso_segs ? skb->gso_segs : 1;                                                  \
+		struct traveller t = {};                                                                               \
+		uint64_t hash;                                                                                         \
+                                                                                                                       \
+		if (!travel##family(skb, &want, &t) || !travel_transport(skb, &want.tail, &t))                         \
+			return PLAN_NONE;                                                                              \
+		hash = planslot_hash##family(plans.key, &want);                                                        \
+		for (uint32_t i = 0; i < PLANSLOT_PROBES; i++) {                                                       \
+			uint32_t n = planslot_probe(hash, plans.slots, i);                                             \
+                                                                                                                       \
+			slot = bpf_map_lookup_elem(&plans##family, &n);                                                \
+			if (!slot || !read##family(slot, &want, packets, t.len))                                       \
+				continue;                                                                              \
+			if (!may_take(skb, &want.head, &want.tail, &t, silent)) {                                      \
+				__sync_fetch_and_add(&slot->head.packets, -packets);                                   \
+				__sync_fetch_and_add(&slot->head.bytes, -(uint64_t)t.len);                             \
+				return PLAN_NONE;                                                                      \
+			}                                                                                              \
+			slot->head.last = planslot_time(bpf_ktime_get_ns());                                           \
+			return carry_out(skb, &want.tail, want.new_src, at, sizeof(want.new_src) * 2, &t) ? PLAN_DONE  \
+													  : PLAN_LOST; \
+		}                                                                                                      \
+		return PLAN_NONE;                                                                                      \
+	}
+
+PLAN_RUN(4, ETH_HLEN + __builtin_offsetof(struct iphdr, saddr))
+PLAN_RUN(6, ETH_HLEN + __builtin_offsetof(struct ipv6hdr, saddr))
+
+/* silent: there is no agent to bring anything up to. */
+static __always_inline uint32_t run_plan(struct __sk_buff *skb, bool silent)
+{
+	if (!plans.slots || skb->vlan_present || skb->pkt_type != PACKET_HOST)
+		return PLAN_NONE;
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return run4(skb, silent);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		return run6(skb, silent);
+	return PLAN_NONE;
+}
+
+#endif

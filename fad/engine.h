@@ -196,6 +196,8 @@ void engine_tick(struct engine *e, uint64_t now_ms);
 void engine_use_plans(struct engine *e, struct plantab *plans);
 /* The kernel's idea of what is never matched has changed (FA-8): no plan is good until it is made again. */
 void engine_void_plans(struct engine *e);
+/* NULL: there is no such table. */
+const struct plantab_stats *engine_plans(const struct engine *e);
 /* Take over now what the kernel counted. */
 void engine_fold_plans(struct engine *e, uint64_t now_ms);
 

@@ -19,6 +19,11 @@ void engine_use_plans(struct engine *e, struct plantab *plans)
 	e->plans = plans;
 }
 
+const struct plantab_stats *engine_plans(const struct engine *e)
+{
+	return e->plans ? plantab_stats(e->plans) : NULL;
+}
+
 void engine_void_plans(struct engine *e)
 {
 	e->generation++;

@@ -14,8 +14,8 @@
 #include <stdint.h>
 #endif
 
-#define PLANSLOT_BUCKET 2 /* slots: two lines that are fetched together */
-#define PLANSLOT_PROBES 4 /* two buckets of a key */
+#define PLANSLOT_BUCKET 4 /* slots beside each other */
+#define PLANSLOT_PROBES 8 /* two buckets of a key: at half load 0.005 % of the plans find no place */
 
 /* Coarse monotonic time: 16.8 ms a unit, comes round after 2.2 years. */
 #define PLANSLOT_TIME_SHIFT 24

@@ -212,6 +212,8 @@ uint32_t plantab_put(struct plantab *t, uint32_t at, const struct plantab_plan *
 			.bytes = __atomic_load_n(&h->bytes, __ATOMIC_RELAXED),
 		};
 		t->stats.placed++;
+		if (t->stats.placed > t->stats.placed_high)
+			t->stats.placed_high = t->stats.placed;
 	}
 	t->shadows[at].expires_ms = plan->expires_ms;
 	t->shadows[at].generation = t->m.settings->generation;

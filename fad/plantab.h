@@ -39,7 +39,8 @@ struct plantab_traffic {
 };
 
 struct plantab_stats {
-	uint64_t placed;  /* now */
+	uint64_t placed;      /* now */
+	uint64_t placed_high; /* the most ever */
 	uint64_t no_room; /* plans for which all places were taken */
 };
 

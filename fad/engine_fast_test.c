@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which plans the engine hands to the kernel, when it takes them back, and what
+ * it makes of the kernel's counts.
+ */
+#include "fad/engine_fixture.h"
+
+#define SLOTS 64
+
+struct table {
+	struct planslot_settings settings;
+	struct planslot4 four[SLOTS];
+	struct planslot6 six[SLOTS];
+	struct plantab *plans;
+	struct bed *b;
+};
+
+static struct table *begin(void)
+{
+	struct table *t = aligned_alloc(64, sizeof(*t));
+	struct plantab_memory m = {&t->settings, t->four, t->six, SLOTS};
+	static const uint64_t secret[2] = {5, 6};
+	struct wire_msg service = bed_service();
+
+	memset(t, 0, sizeof(*t));
+	t->plans = plantab_new(&m, secret);
+	t->b = bed_new();
+	t->b->least_mtu = 1500;
+	engine_use_plans(t->b->e, t->plans);
+	bed_message(t->b, 1, &service);
+	return t;
+}
+
+static void end(struct table *t)
+{
+	engine_use_plans(t->b->e, NULL);
+	bed_free(t->b);
+	plantab_free(t->plans);
+	free(t);
+}
+
+/* The one slot that the kernel would take; NULL: none. */
+static struct planslot4 *slot(struct table *t)
+{
+	struct planslot4 *found = NULL;
+
+	for (size_t i = 0; i < SLOTS; i++) {
+		const struct planslot_head *h = &t->four[i].head;
+
+		if (!h->seq || (h->seq & 1) || h->generation != t->settings.generation ||
+		    h->expires <= planslot_time(t->b->now_ms * 1000000))
+			continue;
+		ck_assert_ptr_null(found);
+		found = &t->four[i];
+	}
+	return found;
+}
+
+static struct wire_msg to_server(const struct flow_key *k, const char *server, uint32_t ttl)
+{
+	struct wire_msg m = bed_fixed(k, ttl);
+
+	bed_nat(&m, WIRE_NAT_DST | WIRE_NAT_DPORT, server, 8080);
+	return m;
+}
+
+/* A flow that is decided, and whose plan stands in the kernel. */
+static struct flow_key decided(struct table *t)
+{
+	struct flow_key k = bed_client(40000);
+	struct wire_msg m = to_server(&k, "10.0.20.11", 20);
+
+	bed_message(t->b, 1, &m);
+	ck_assert_ptr_null(slot(t)); /* what waits goes first */
+	bed_packet(t->b, &k, ACK, 1);
+	ck_assert_ptr_nonnull(slot(t));
+	bed_clear(t->b);
+	return k;
+}
+
+START_TEST(test_FA_6_plan_stands_in_the_kernel)
+{
+	struct table *t = begin();
+	static const uint8_t server[4] = {10, 0, 20, 11};
+	struct flow_key k = decided(t);
+	const struct planslot4 *s = slot(t);
+
+	ck_assert_mem_eq(s->src, k.src, 4);
+	ck_assert_mem_eq(s->dst, k.dst, 4);
+	ck_assert_mem_eq(s->new_src, k.src, 4);
+	ck_assert_mem_eq(s->new_dst, server, 4);
+	ck_assert_uint_eq(s->tail.new_dport, plan_be16(8080));
+	ck_assert_uint_eq(s->tail.up, 0);
+	bed_wait(t->b, 50);
+	ck_assert_uint_eq(t->settings.least_mtu, 1500);
+	end(t);
+}
+END_TEST
+
+START_TEST(test_FIX_5_gone_with_its_affinity)
+{
+	struct table *t = begin();
+	struct flow_key k = decided(t);
+	struct wire_msg none = bed_fixed(&k, 0), again = to_server(&k, "10.0.20.11", 20);
+
+	bed_message(t->b, 1, &none); /* deleted */
+	ck_assert_uint_eq(plantab_stats(t->plans)->placed, 0);
+	ck_assert_ptr_null(slot(t));
+	bed_message(t->b, 1, &again);
+	bed_packet(t->b, &k, ACK, 1);
+	ck_assert_ptr_nonnull(slot(t));
+	bed_wait(t->b, 20000); /* expired: for the kernel at once, here by the next sweep */
+	ck_assert_ptr_null(slot(t));
+	bed_wait(t->b, 2000);
+	ck_assert_uint_eq(plantab_stats(t->plans)->placed, 0);
+	end(t);
+}
+END_TEST
+
+START_TEST(test_PREC_10_changes_are_there_at_once)
+{
+	static const uint8_t second[4] = {10, 0, 20, 12};
+	struct table *t = begin();
+	struct flow_key k = decided(t);
+	struct wire_msg other = to_server(&k, "10.0.20.12", 20), wildcard = bed_wildcard("203.0.113.99", 80);
+	struct planslot4 *s = slot(t);
+	uint64_t packets;
+
+	bed_message(t->b, 1, &other);
+	ck_assert_ptr_eq(slot(t), s);
+	ck_assert_mem_eq(s->new_dst, second, 4);
+	/* Another wildcard: void at once, for all; made again without a packet, and nobody is asked. */
+	bed_message(t->b, 1, &wildcard);
+	ck_assert_ptr_null(slot(t));
+	packets = bed_counter(t->b, ENGINE_PACKETS);
+	bed_wait(t->b, 600);
+	ck_assert_ptr_nonnull(slot(t));
+	ck_assert_uint_eq(bed_counter(t->b, ENGINE_PACKETS), packets);
+	ck_assert_uint_eq(t->b->sent_count, 0);
+	end(t);
+}
+END_TEST
+
+START_TEST(test_FIX_9_refresh_without_a_packet)
+{
+	struct table *t = begin();
+	struct flow_key k = decided(t);
+	struct wire_msg again = to_server(&k, "10.0.20.11", 20);
+	uint32_t expires;
+
+	bed_wait(t->b, 12000);
+	ck_assert_uint_eq(t->b->sent_count, 0); /* idle: asks for nothing */
+	slot(t)->head.packets += 10;
+	slot(t)->head.bytes += 1000;
+	bed_wait(t->b, 600);
+	ck_assert_uint_eq(t->b->sent_count, 1);
+	ck_assert_int_eq(t->b->sent[0].m.h.type, WIRE_REFRESH);
+	ck_assert_mem_eq(&t->b->sent[0].m.identifier.key, &k, sizeof(k));
+	expires = slot(t)->head.expires;
+	bed_message(t->b, 1, &again);
+	ck_assert_uint_gt(slot(t)->head.expires, expires);
+	end(t);
+}
+END_TEST
+
+START_TEST(test_FIX_4_kernels_counts_are_the_affinitys)
+{
+	struct table *t = begin();
+	struct flow_key k = decided(t);
+	const struct flow *f = fixtab_flow(engine_fixed(t->b->e), &k);
+	uint64_t packets = f->fixed->a.packets, bytes = f->fixed->a.bytes;
+
+	slot(t)->head.packets += 10;
+	slot(t)->head.bytes += 1000;
+	engine_fold_plans(t->b->e, t->b->now_ms);
+	ck_assert_uint_eq(f->fixed->a.packets, packets + 10);
+	ck_assert_uint_eq(f->fixed->a.bytes, bytes + 1000);
+	engine_fold_plans(t->b->e, t->b->now_ms);
+	ck_assert_uint_eq(f->fixed->a.packets, packets + 10);
+	ck_counter(t->b, FORWARDED, 11);
+	end(t);
+}
+END_TEST
+
+static void watch(struct table *t, uint16_t interest, uint16_t data, uint16_t up, bool asks, bool placed)
+{
+	struct flow_key k = bed_client(40001);
+	struct wire_msg m = to_server(&k, "10.0.20.11", 20);
+
+	bed_interest(&m, interest, data, 0, 0);
+	bed_message(t->b, 1, &m);
+	bed_packet(t->b, &k, ACK, 0);
+	ck_assert_int_eq(slot(t) != NULL, placed);
+	if (placed) {
+		ck_assert_uint_eq(slot(t)->tail.up, up);
+		ck_assert_int_eq((slot(t)->tail.set & PLANSLOT_ASKS) != 0, asks);
+	}
+	m = bed_fixed(&k, 0);
+	bed_message(t->b, 1, &m);
+	bed_clear(t->b);
+}
+
+START_TEST(test_ACT_6_what_a_manager_wants_to_see)
+{
+	const uint16_t ends = WIRE_INTEREST_FIN | WIRE_INTEREST_RST;
+	struct table *t = begin();
+
+	watch(t, ends, 0, ends, false, true);
+	watch(t, ends, WIRE_INTEREST_FIN, ends, true, true);
+	watch(t, WIRE_INTEREST_ALL, 0, 0, false, false);
+	watch(t, WIRE_INTEREST_FIRST_DATA, 0, WIRE_INTEREST_DATA, false, true); /* until it was seen */
+	watch(t, WIRE_INTEREST_FRAGMENT, 0, 0, false, true);                   /* come up anyway */
+	end(t);
+}
+END_TEST
+
+START_TEST(test_ACT_6_first_data_was_seen)
+{
+	struct table *t = begin();
+	struct flow_key k = bed_client(40001);
+	struct wire_msg m = to_server(&k, "10.0.20.11", 20);
+
+	bed_interest(&m, WIRE_INTEREST_FIRST_DATA, 0, 0, 0);
+	bed_message(t->b, 1, &m);
+	bed_packet(t->b, &k, ACK, 0);
+	ck_assert_uint_eq(slot(t)->tail.up, WIRE_INTEREST_DATA);
+	bed_packet(t->b, &k, ACK, 1);
+	ck_assert_uint_eq(slot(t)->tail.up, 0);
+	end(t);
+}
+END_TEST
+
+START_TEST(test_FIX_2_FIX_3_ACT_2_what_stays_here)
+{
+	static const uint8_t zero[4];
+	struct table *t = begin();
+	struct flow_key k = bed_client(40001);
+
+	for (int i = 0; i < 3; i++) {
+		struct wire_msg m = bed_fixed(&k, 20);
+
+		if (i == 0) {
+			bed_dispatch(&m, "10.0.20.11");
+		} else if (i == 1) {
+			bed_dispatch(&m, "0.0.0.0");
+		} else {
+			m.seq_adjust = (struct wire_seq_adjust){.seq_delta = 5};
+			wire_set(&m, WIRE_SEG_SEQ_ADJUST, true);
+		}
+		bed_message(t->b, 1, &m);
+		bed_packet(t->b, &k, ACK, 1);
+		ck_assert_ptr_null(slot(t));
+		ck_assert_uint_eq(plantab_stats(t->plans)->placed, 0);
+		m = bed_fixed(&k, 0);
+		bed_message(t->b, 1, &m);
+	}
+	ck_assert_mem_eq(t->four[0].src, zero, 4);
+	end(t);
+}
+END_TEST
+
+/* Nothing passes by what waits. */
+START_TEST(test_FA_9_held_flow_has_no_plan)
+{
+	struct table *t = begin();
+	struct flow_key k = bed_client(40001);
+	struct wire_msg m = to_server(&k, "10.0.20.11", 20);
+
+	bed_interest(&m, WIRE_INTEREST_FIN, WIRE_INTEREST_FIN, 0, 0);
+	bed_message(t->b, 1, &m);
+	bed_packet(t->b, &k, ACK, 0);
+	ck_assert_ptr_nonnull(slot(t));
+	bed_packet(t->b, &k, ACK | FIN, 0);
+	ck_assert_ptr_null(slot(t));
+	bed_packet(t->b, &k, ACK, 0); /* waits, too */
+	ck_assert_ptr_null(slot(t));
+	end(t);
+}
+END_TEST
+
+static void add(TCase *t)
+{
+	tcase_add_test(t, test_FA_6_plan_stands_in_the_kernel);
+	tcase_add_test(t, test_FIX_5_gone_with_its_affinity);
+	tcase_add_test(t, test_PREC_10_changes_are_there_at_once);
+	tcase_add_test(t, test_FIX_9_refresh_without_a_packet);
+	tcase_add_test(t, test_FIX_4_kernels_counts_are_the_affinitys);
+	tcase_add_test(t, test_ACT_6_what_a_manager_wants_to_see);
+	tcase_add_test(t, test_ACT_6_first_data_was_seen);
+	tcase_add_test(t, test_FIX_2_FIX_3_ACT_2_what_stays_here);
+	tcase_add_test(t, test_FA_9_held_flow_has_no_plan);
+}
+
+int main(void)
+{
+	return bed_main("engine_fast", add);
+}

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Plans of decided flows are carried out in the kernel: bulk does not come up, and goes on without the agent.
+
+Topology `single`, with `datapath: tc` whatever the other tests run with: one router sees both directions.
+"""
+import os
+import signal
+
+import pytest
+
+from conftest import LAB_NAME, bring_up, until
+from test_fallback import Download, host
+from turnoutlab.topology import VIPS
+
+TTL = 4
+
+
+@pytest.fixture(scope="module")
+def fast():
+    before = os.environ.get("TURNOUT_DATAPATH")
+    os.environ["TURNOUT_DATAPATH"] = "tc"
+    try:
+        yield from bring_up("single", f"{LAB_NAME}-tc"[:24])
+    finally:
+        if before is None:
+            del os.environ["TURNOUT_DATAPATH"]
+        else:
+            os.environ["TURNOUT_DATAPATH"] = before
+
+
+@pytest.fixture
+def served(fast):
+    if not fast.alive("r1", "fad"):
+        fast.start("r1", "fad")
+    assert until(lambda: {row["state"] for row in fast.rows("sm1", "smd", "servers")} == {"up"}, 15)
+    assert until(lambda: fast.rows("r1", "fad", "wildcards"), 15)
+    assert until(lambda: all(fast.next_hops("core", vip) for vip in VIPS), 20)
+    return fast
+
+
+def brought_up(lab):
+    return lab.counters("r1", "fad")["punt-port", "received-bytes"]
+
+
+@pytest.mark.parametrize("vip", VIPS)
+def test_bulk_does_not_come_up_and_is_counted_FA_6_FIX_4(served, vip):
+    rows = {row["name"]: row for row in served.rows("r1", "fad", "interfaces")}
+    assert {row["datapath"] for row in rows.values()} == {"tc"}
+    before = served.counters("r1", "fad")
+    big = served.status()["big_file"]
+    text = served.curl("client1", f"http://{host(vip)}:8080{big['url_path']}", "-o", "/dev/null", "-w",
+                       "%{size_download} %{local_port}", timeout=30)
+    size, port = map(int, text.split())
+    after = served.counters("r1", "fad")
+    assert size == big["size"]
+    assert after["punt-port", "received-bytes"] - before["punt-port", "received-bytes"] < 2_000_000
+    assert after["fastpath", "done"] > before["fastpath", "done"]
+    assert after["packets", "forwarded-bytes"] - before["packets", "forwarded-bytes"] > size
+    client = f"{host(served.address('client1', 'core', 6 if ':' in vip else 4))}:{port}"
+    flows = [row for row in served.rows("r1", "fad", "flows") if row["destination"] == client]
+    assert [int(row["bytes"]) > size for row in flows] == [True], flows
+
+
+def test_refreshed_without_a_packet_FIX_9(served):
+    """A life of four seconds at the agent, a download of six."""
+    path = served.node("sm1")["configs"]["smd"]
+    with open(path, encoding="utf-8") as f:
+        original = f.read()
+
+    def reload(text):
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        os.kill(served.pid("sm1", "smd"), signal.SIGHUP)
+    try:
+        reload(original.replace("method: maglev", f"method: maglev\n    affinity-ttl: {TTL}s"))
+        assert until(lambda: {row["state"] for row in served.rows("sm1", "smd", "servers")} == {"up"}, 10)
+        before = served.counters("r1", "fad")
+        downloads = [Download(served, vip) for vip in VIPS]
+        for d in downloads:
+            d.start()
+        for d in downloads:
+            d.finish()
+        after = served.counters("r1", "fad")
+        assert after["messages", "refreshes"] - before["messages", "refreshes"] >= 2
+        # Neither did it come up instead, when its time was up.
+        assert after["punt-port", "received-bytes"] - before["punt-port", "received-bytes"] < 4_000_000
+        assert after["affinities", "expired"] == before["affinities", "expired"]
+    finally:
+        reload(original)
+        assert until(lambda: {row["state"] for row in served.rows("sm1", "smd", "servers")} == {"up"}, 10)
+
+
+@pytest.mark.parametrize("vip", VIPS)
+def test_killed_agent_leaves_flows_running_and_the_next_goes_on_FA_6_SM_2(served, vip):
+    """The route is withdrawn with the agent (FA-6); what still arrives is served, here by a worse one."""
+    family = 6 if ":" in vip else 4
+    route = ["ip", f"-{family}", "route"]
+    rest = [vip, "via", served.address("r1", "core", family), "metric", "5000"]
+    served.run("core", *route, "add", *rest)
+    try:
+        outlive(served, vip)
+    finally:
+        served.run("core", *route, "del", *rest)
+
+
+def outlive(served, vip):
+    download = Download(served, vip)
+    download.start()
+    assert until(lambda: download.size > 5_000_000, 10)
+    served.stop("r1", "fad", kill=True)
+    try:
+        size = download.size
+        # Longer than the second after which the dead agent's filter lets all else pass.
+        assert until(lambda: download.size > size + 30_000_000, 10), (size, download.size, download.error)
+        assert not served.alive("r1", "fad")
+    finally:
+        served.start("r1", "fad")
+    download.finish()
+    assert download.stall() < 3
+    assert until(lambda: served.counters("r1", "fad")["fastpath", "done"] > 0, 5)

@@ -32,7 +32,7 @@ struct agent_interface {
 	bool present, up, ethernet;
 	bool attached;
 	const char *datapath; /* which, and why */
-	uint32_t ifindex; /* while present */
+	uint32_t ifindex;     /* while present */
 };
 
 struct agent_forward; /* a next hop in use, agent_io.c */
@@ -61,7 +61,7 @@ struct agent {
 	struct mtu *mtu;
 	struct endpoint *endpoint;
 	struct engine *engine;
-	struct plantab *plans; /* in the kernel; NULL: every packet comes up */
+	struct plantab *plans;  /* in the kernel; NULL: every packet comes up */
 	struct bus_server *bus; /* NULL before it is open and after it is closed */
 	struct admin *admin;
 

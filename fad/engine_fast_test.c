@@ -209,7 +209,7 @@ START_TEST(test_ACT_6_what_a_manager_wants_to_see)
 	watch(t, ends, WIRE_INTEREST_FIN, ends, true, true);
 	watch(t, WIRE_INTEREST_ALL, 0, 0, false, false);
 	watch(t, WIRE_INTEREST_FIRST_DATA, 0, WIRE_INTEREST_DATA, false, true); /* until it was seen */
-	watch(t, WIRE_INTEREST_FRAGMENT, 0, 0, false, true);                   /* come up anyway */
+	watch(t, WIRE_INTEREST_FRAGMENT, 0, 0, false, true);                    /* come up anyway */
 	end(t);
 }
 END_TEST

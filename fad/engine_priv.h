@@ -47,7 +47,7 @@ struct engine {
 	uint32_t advert_plens[2][129]; /* prefixes advertised, by family (IPv4 first) and length */
 	struct forward_stat *forwards;
 	struct plantab *plans; /* NULL: every packet comes up */
-	uint64_t generation; /* of composed plans; changes with the set of wildcards */
+	uint64_t generation;   /* of composed plans; changes with the set of wildcards */
 	uint64_t next_sweep_ms;
 	uint64_t ticked_ms;            /* when time was last told */
 	struct deny_limit undecodable; /* denies to managers not known yet */

@@ -269,7 +269,7 @@ PLAN_RUN(6, ETH_HLEN + __builtin_offsetof(struct ipv6hdr, saddr))
 /* silent: there is no agent to bring anything up to. */
 static __always_inline uint32_t run_plan(struct __sk_buff *skb, bool silent)
 {
-	if (!plans.slots || skb->vlan_present || skb->pkt_type != PACKET_HOST)
+	if (!plans.slots || !plans.placed || skb->vlan_present || skb->pkt_type != PACKET_HOST)
 		return PLAN_NONE;
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		return run4(skb, silent);

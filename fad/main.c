@@ -122,7 +122,8 @@ static int take_namespace(struct agent *a)
 /* The kernel's side: what needs the most privileges. */
 static int open_kernel(struct agent *a)
 {
-	struct classifier_limits limits = {.fixed = a->conf.limits.fixed, .wildcards = a->conf.limits.wildcards + 1,
+	struct classifier_limits limits = {.fixed = a->conf.limits.fixed,
+					   .wildcards = a->conf.limits.wildcards + 1,
 					   .plans = fad_config_plans(&a->conf)};
 	int status = port_open(&a->port, a->loop, a->conf.punt_port, &agent_port_handler, a);
 

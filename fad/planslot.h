@@ -76,7 +76,7 @@ struct planslot_settings {
 	uint32_t slots;      /* of each family, a power of two; 0: no table */
 	uint32_t generation; /* of plans that are good */
 	uint32_t least_mtu;  /* of any way out; 0: not known */
-	uint32_t zero;
+	uint32_t placed;     /* plans in the table; 0: not worth a look */
 };
 
 static inline uint64_t planslot_rotl(uint64_t x, unsigned n)

@@ -195,6 +195,12 @@ static uint32_t find_place(const struct plantab *t, const struct plantab_plan *p
 	return best;
 }
 
+static void count_placed(struct plantab *t, int n)
+{
+	t->stats.placed += (uint64_t)n;
+	__atomic_store_n(&t->m.settings->placed, (uint32_t)t->stats.placed, __ATOMIC_RELAXED);
+}
+
 uint32_t plantab_put(struct plantab *t, uint32_t at, const struct plantab_plan *plan, void *owner)
 {
 	struct planslot_head *h;
@@ -211,7 +217,7 @@ uint32_t plantab_put(struct plantab *t, uint32_t at, const struct plantab_plan *
 			.packets = __atomic_load_n(&h->packets, __ATOMIC_RELAXED),
 			.bytes = __atomic_load_n(&h->bytes, __ATOMIC_RELAXED),
 		};
-		t->stats.placed++;
+		count_placed(t, 1);
 		if (t->stats.placed > t->stats.placed_high)
 			t->stats.placed_high = t->stats.placed;
 	}
@@ -230,7 +236,7 @@ void plantab_remove(struct plantab *t, uint32_t at)
 {
 	begin_write(head_at(t, at)); /* and stays so until it is used again */
 	t->shadows[at].owner = NULL;
-	t->stats.placed--;
+	count_placed(t, -1);
 }
 
 struct plantab_traffic plantab_take(struct plantab *t, uint32_t at)

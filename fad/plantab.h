@@ -41,7 +41,7 @@ struct plantab_traffic {
 struct plantab_stats {
 	uint64_t placed;      /* now */
 	uint64_t placed_high; /* the most ever */
-	uint64_t no_room; /* plans for which all places were taken */
+	uint64_t no_room;     /* plans for which all places were taken */
 };
 
 struct plantab;

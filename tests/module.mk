@@ -18,6 +18,14 @@ check:
 bench-routes: all
 	@$(RUN_PYTHON) tests/bench-routes --build $(BUILD)/bin
 
+# Two minutes, in the lab; not part of check.  docs/engine.md.
+SYN_FLOOD := $(BUILD)/tests/flood/syn
+$(SYN_FLOOD): $(BUILD)/tests/flood/syn.o
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^
+.PHONY: bench-flood
+bench-flood: all $(SYN_FLOOD)
+	@$(RUN_PYTHON) tests/bench-flood --build $(BUILD)
+
 requirements:
 	@$(RUN_PYTHON) tests/requirements.py --results $(CHECK_BUILD)/results/results.json
 

@@ -143,6 +143,11 @@ static bool out_flow(void *ctx, const struct flow_key *key, bool add)
 	return add ? classifier_fixed_add(c, key) : classifier_fixed_del(c, key);
 }
 
+static bool out_guards(void *ctx, const struct flow_key *key)
+{
+	return classifier_guards(((struct agent *)ctx)->classifier, key);
+}
+
 static void publish_advertise(struct agent *a, char *prefix, bool add)
 {
 	Turnout__Advertise change = TURNOUT__ADVERTISE__INIT;
@@ -185,7 +190,7 @@ static void out_manager(void *ctx, const struct endpoint_peer *peer, bool add)
 		classifier_peer_add(a->classifier, &peer->addr, peer->port);
 	else
 		classifier_peer_del(a->classifier, &peer->addr, peer->port);
-	engine_void_plans(a->engine);
+	engine_guards_changed(a->engine);
 	endpoint_print(&peer->addr, peer->port, text);
 	snprintf(identity, sizeof(identity), "0x%llx", (unsigned long long)peer->identity);
 	log_info("manager %s at %s: %s", identity, text, add ? "has affinities for us" : "forgotten");
@@ -201,6 +206,7 @@ const struct engine_out agent_engine_out = {
 	.shape = out_shape,
 	.key = out_key,
 	.flow = out_flow,
+	.guards = out_guards,
 	.advertise = out_advertise,
 	.manager = out_manager,
 	.news = agent_engine_news,
@@ -357,7 +363,7 @@ const char *agent_request(void *ctx, const Turnout__Request *request, Turnout__R
 		.trace = &trace,
 	};
 
-	engine_fold_plans(a->engine, v.now_ms);
+	engine_fold_plans(a->engine);
 	if (request->what_case == TURNOUT__REQUEST__WHAT_CAPTURE)
 		return agent_capture(a, request->capture, reply);
 	if (request->what_case == TURNOUT__REQUEST__WHAT_SHOW_SETTINGS)

@@ -156,7 +156,7 @@ static void on_address(void *ctx, const struct addr *addr, bool present)
 	else
 		classifier_own_del(a->classifier, addr);
 	if (a->engine != NULL)
-		engine_void_plans(a->engine);
+		engine_guards_changed(a->engine);
 }
 
 const struct netlink_handler agent_netlink_handler = {.address = on_address, .link = on_link};

@@ -145,6 +145,12 @@ static __always_inline uint64_t silence(void)
 	return age > (__s64)CLASSIFIER_STALE_NS ? (uint64_t)age : 0;
 }
 
+static __always_inline bool is_extension(uint8_t next)
+{
+	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS ||
+	       next == IPPROTO_FRAGMENT || next == IPPROTO_AH;
+}
+
 #include "fad/fastpath.bpf.h"
 
 /* ---- parsing ---- */
@@ -181,12 +187,6 @@ static __always_inline bool parse_ipv4(struct __sk_buff *skb, uint32_t at, struc
 	if (!v->tail)
 		parse_transport(skb, at + ip.ihl * 4, v);
 	return true;
-}
-
-static __always_inline bool is_extension(uint8_t next)
-{
-	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS ||
-	       next == IPPROTO_FRAGMENT || next == IPPROTO_AH;
 }
 
 /* Skip extension headers; false: there is no transport header to be found.  If that is because they are cut short, or
@@ -249,31 +249,13 @@ static __always_inline bool parse(struct __sk_buff *skb, struct view *v)
 
 /* ---- what is never matched (FA-8) ---- */
 
-/* Addresses that no router forwards to or from. */
-static __always_inline bool is_martian4(const uint8_t *a)
-{
-	return a[0] >= 224 || a[0] == 0 || a[0] == 127;
-}
-
-static __always_inline bool is_martian6(const uint8_t *a)
-{
-	const uint32_t *words = (const uint32_t *)a;
-	bool link_local = a[0] == 0xfe && (a[1] & 0xc0) == 0x80;
-	bool unspecified_or_loopback = !words[0] && !words[1] && !words[2] && bpf_ntohl(words[3]) <= 1;
-
-	return a[0] == 0xff || link_local || unspecified_or_loopback;
-}
-
 /* What the kernel alone knows how to deliver, or to drop (FA-7). */
 static __always_inline bool is_local_scope(const struct view *v)
 {
-	const uint8_t *dst = v->key.dst, *src = v->key.src;
-
-	if (v->key.family == 4)
-		return is_martian4(dst) || is_martian4(src) || (dst[0] == 169 && dst[1] == 254) ||
-		       v->key.proto == IPPROTO_IGMP;
-	if (is_martian6(dst) || is_martian6(src))
+	if (classifier_local_scope(v->key.family, v->key.src, v->key.dst))
 		return true;
+	if (v->key.family == 4)
+		return v->key.proto == IPPROTO_IGMP;
 	if (v->key.proto != IPPROTO_ICMPV6)
 		return false;
 	/* Multicast listeners, neighbour discovery, listeners again. */
@@ -611,7 +593,7 @@ static __always_inline bool is_from(struct __sk_buff *skb, const struct bpf_fib_
 
 /* The agent is dead.  What it would have seen goes to the next one, if the operator named one, and for as long
  * as he allows what the dead one left here to mean anything; all else is the kernel's to route. */
-static __always_inline int without_agent(struct __sk_buff *skb, struct classifier_interface *interface, uint64_t silent)
+static __noinline int without_agent(struct __sk_buff *skb, struct classifier_interface *interface, uint64_t silent)
 {
 	struct view v __attribute__((aligned(8))) = {};
 	const struct classifier_address *hop;
@@ -643,12 +625,9 @@ static __always_inline int without_agent(struct __sk_buff *skb, struct classifie
 /* ---- the programs ---- */
 
 /* What has no plan. */
-static __noinline int decide(struct __sk_buff *skb)
+static __always_inline int decide(struct __sk_buff *skb, struct classifier_interface *interface, uint64_t silent)
 {
 	struct view v __attribute__((aligned(8))) = {};
-	uint32_t ifindex = skb->ifindex;
-	struct classifier_interface *interface = bpf_map_lookup_elem(&interfaces, &ifindex);
-	uint64_t silent = silence();
 	uint32_t verdict;
 
 	if (silent > 0)
@@ -682,20 +661,21 @@ SEC("tc") int classify(struct __sk_buff *skb)
 {
 	uint32_t ifindex = skb->ifindex;
 	struct classifier_interface *interface = bpf_map_lookup_elem(&interfaces, &ifindex);
+	uint64_t silent = silence();
 
 	count(CLASSIFIER_SEEN);
-	if (interface && interface->plans) {
-		uint32_t plan = run_plan(skb, silence() > 0);
+	if (plan_slots && interface && interface->plans) {
+		uint32_t plan = run_plan(skb, silent > 0);
 
 		if (plan == PLAN_LOST)
-			return drop(CLASSIFIER_DROPPED_FRAME);
+			return drop(CLASSIFIER_DROPPED_PLAN);
 		if (plan == PLAN_DONE) {
 			count(CLASSIFIER_PLAN);
 			interface->planned++;
 			return PASS;
 		}
 	}
-	return decide(skb);
+	return decide(skb, interface, silent);
 }
 
 /* From the agent. */

@@ -77,6 +77,30 @@ struct classifier_prefix6 {
 	uint8_t addr[16];
 };
 
+/* Addresses that no router forwards to or from. */
+static inline int classifier_martian4(const uint8_t *a)
+{
+	return a[0] >= 224 || a[0] == 0 || a[0] == 127;
+}
+
+static inline int classifier_martian6(const uint8_t *a)
+{
+	uint32_t words[4];
+
+	__builtin_memcpy(words, a, 16);
+	if (!words[0] && !words[1] && !words[2] && !a[12] && !a[13] && !a[14] && a[15] <= 1)
+		return 1; /* unspecified, loopback */
+	return a[0] == 0xff || (a[0] == 0xfe && (a[1] & 0xc0) == 0x80);
+}
+
+/* What the kernel alone knows how to deliver, or to drop, whatever the protocol (FA-7). */
+static inline int classifier_local_scope(uint8_t family, const uint8_t *src, const uint8_t *dst)
+{
+	if (family == 4)
+		return classifier_martian4(dst) || classifier_martian4(src) || (dst[0] == 169 && dst[1] == 254);
+	return classifier_martian6(dst) || classifier_martian6(src);
+}
+
 /* One for each interface and CPU. */
 struct classifier_interface {
 	uint64_t punted, passed;
@@ -137,6 +161,10 @@ enum classifier_counter {
 	CLASSIFIER_PLAN_TTL,           /* its way ends here */
 	CLASSIFIER_PLAN_MTU,           /* it may be too large for its way out */
 	CLASSIFIER_PLAN_BUSY,          /* it was just being written */
+	CLASSIFIER_PLAN_FRAGMENT,      /* not looked up: part of a datagram */
+	CLASSIFIER_PLAN_OPTIONS,       /* not looked up: more than an IP header before its transport */
+	CLASSIFIER_PLAN_MALFORMED,     /* not looked up */
+	CLASSIFIER_DROPPED_PLAN,       /* the plan could not be written into it */
 	CLASSIFIER_COUNTERS,
 };
 

@@ -11,6 +11,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +45,12 @@ struct peer {
 	UT_hash_handle hh;
 };
 
+/* What the map of own addresses has, to ask without a system call. */
+struct own {
+	struct classifier_address key;
+	UT_hash_handle hh;
+};
+
 struct attachment {
 	uint32_t ifindex;
 	UT_hash_handle hh;
@@ -57,6 +64,7 @@ struct classifier {
 	struct forward *by_addr, *by_index;
 	uint32_t last_index;
 	struct peer *peers;
+	struct own *own;
 	struct attachment *attachments;
 	struct plantab_memory plans;
 	struct log_limit limit;
@@ -121,6 +129,7 @@ static int load(struct classifier *c, const struct classifier_limits *limits)
 	/* Each wildcard may have a second key, for fragments. */
 	if (r == 0)
 		r = bpf_map__set_max_entries(c->skel->maps.wildcards, limits->wildcards ? 2 * limits->wildcards : 1);
+	c->skel->rodata->plan_slots = limits->plans;
 	if (r == 0 && limits->plans)
 		r = bpf_map__set_max_entries(c->skel->maps.plans4, limits->plans);
 	if (r == 0 && limits->plans)
@@ -193,6 +202,7 @@ static void free_tables(struct classifier *c)
 {
 	struct forward *f, *next_forward;
 	struct peer *p, *next_peer;
+	struct own *o, *next_own;
 	struct attachment *a, *next_attachment;
 
 	HASH_CLEAR(by_addr, c->by_addr);
@@ -203,6 +213,10 @@ static void free_tables(struct classifier *c)
 	HASH_ITER (hh, c->peers, p, next_peer) {
 		HASH_DEL(c->peers, p);
 		free(p);
+	}
+	HASH_ITER (hh, c->own, o, next_own) {
+		HASH_DEL(c->own, o);
+		free(o);
 	}
 	HASH_ITER (hh, c->attachments, a, next_attachment) {
 		HASH_DEL(c->attachments, a);
@@ -494,17 +508,37 @@ bool classifier_advertised_del(struct classifier *c, const struct addr *a, uint8
 	return advertised(c, a, plen, false);
 }
 
+static struct own *own_find(const struct classifier *c, const struct classifier_address *key)
+{
+	struct own *o;
+
+	HASH_FIND(hh, c->own, key, sizeof(*key), o);
+	return o;
+}
+
 bool classifier_own_add(struct classifier *c, const struct addr *a)
 {
 	struct classifier_address k = address_key(a, 0);
+	struct own *o = own_find(c, &k) ? NULL : calloc(1, sizeof(*o));
 
+	if (o) {
+		o->key = k;
+		HASH_ADD(hh, c->own, key, sizeof(o->key), o);
+	} else if (!own_find(c, &k)) {
+		return failed(c, "own addresses", ENOMEM);
+	}
 	return map_add(c, c->skel->maps.own, &k);
 }
 
 bool classifier_own_del(struct classifier *c, const struct addr *a)
 {
 	struct classifier_address k = address_key(a, 0);
+	struct own *o = own_find(c, &k);
 
+	if (o) {
+		HASH_DEL(c->own, o);
+		free(o);
+	}
 	return map_del(c, c->skel->maps.own, &k);
 }
 
@@ -529,7 +563,7 @@ bool classifier_is_peer(struct classifier *c, const struct addr *a, uint16_t por
 	return listed(c->skel->maps.peers, &k);
 }
 
-static struct peer *peer_find(struct classifier *c, const struct classifier_address *key)
+static struct peer *peer_find(const struct classifier *c, const struct classifier_address *key)
 {
 	struct peer *p;
 
@@ -589,6 +623,23 @@ bool classifier_peer_del(struct classifier *c, const struct addr *a, uint16_t po
 		return port != 0;
 	done = peer_drop(c, &endpoint);
 	return peer_drop(c, &any) && done;
+}
+
+static bool is_peer(const struct classifier *c, const struct addr *a, uint16_t port)
+{
+	struct classifier_address k = address_key(a, port);
+
+	return peer_find(c, &k) != NULL;
+}
+
+bool classifier_guards(const struct classifier *c, const struct flow_key *key)
+{
+	const struct addr src = addr_make(key->family, key->src), dst = addr_make(key->family, key->dst);
+	const struct classifier_address from = address_key(&src, 0), to = address_key(&dst, 0);
+
+	if (classifier_local_scope(key->family, key->src, key->dst) || own_find(c, &from) || own_find(c, &to))
+		return true;
+	return key->proto == IPPROTO_UDP && (is_peer(c, &dst, key->dport) || is_peer(c, &src, key->sport));
 }
 
 /* ---- next hops ---- */

@@ -72,6 +72,8 @@ bool classifier_own_add(struct classifier *c, const struct addr *a);
 bool classifier_own_del(struct classifier *c, const struct addr *a);
 bool classifier_peer_add(struct classifier *c, const struct addr *a, uint16_t port);
 bool classifier_peer_del(struct classifier *c, const struct addr *a, uint16_t port);
+/* Does all that keep packets of this key, TCP or UDP, from coming up?  Without a system call. */
+bool classifier_guards(const struct classifier *c, const struct flow_key *key);
 /* Is it listed there?  For who asks, not for packets. */
 bool classifier_is_own(struct classifier *c, const struct addr *a);
 bool classifier_is_peer(struct classifier *c, const struct addr *a, uint16_t port);

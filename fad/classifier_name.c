@@ -36,6 +36,12 @@ const struct classifier_name *classifier_name(enum classifier_counter which)
 		[CLASSIFIER_PLAN_MTU] = {"fastpath", "up-mtu",
 					 "not carried out: the packet may be too large for its way out"},
 		[CLASSIFIER_PLAN_BUSY] = {"fastpath", "up-busy", "not carried out: it was just being written"},
+		[CLASSIFIER_PLAN_FRAGMENT] = {"fastpath", "unasked-fragment",
+					      "not looked up: part of a fragmented datagram"},
+		[CLASSIFIER_PLAN_OPTIONS] = {"fastpath", "unasked-options",
+					     "not looked up: IP options or extension headers"},
+		[CLASSIFIER_PLAN_MALFORMED] = {"fastpath", "unasked-malformed", "not looked up: not well-formed"},
+		[CLASSIFIER_DROPPED_PLAN] = {"drops", "plan-memory", "no memory to carry out a plan in a packet"},
 	};
 
 	return &names[which];

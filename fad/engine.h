@@ -156,6 +156,9 @@ struct engine_out {
 	bool (*shape)(void *ctx, uint16_t number, const struct classifier_shape *shape);
 	bool (*key)(void *ctx, const struct classifier_key *key, bool add);
 	bool (*flow)(void *ctx, const struct flow_key *key, bool add);
+	/* Is it what the kernel's classifier never lets up (FA-8), unless permitted?  Asked only where plans are
+	 * placed. */
+	bool (*guards)(void *ctx, const struct flow_key *key);
 	/* The set advertised changed by this prefix (ACT-3, FA-11). */
 	void (*advertise)(void *ctx, const struct addr *prefix, uint8_t plen, bool add);
 	/* A manager speaks from here (FA-8: its messages are never matched), or is forgotten. */
@@ -194,12 +197,12 @@ void engine_tick(struct engine *e, uint64_t now_ms);
  * what is there stays.
  */
 void engine_use_plans(struct engine *e, struct plantab *plans);
-/* The kernel's idea of what is never matched has changed (FA-8): no plan is good until it is made again. */
-void engine_void_plans(struct engine *e);
+/* What `guards` says has changed (FA-8): no plan in the kernel is good until it was asked again. */
+void engine_guards_changed(struct engine *e);
 /* NULL: there is no such table. */
 const struct plantab_stats *engine_plans(const struct engine *e);
 /* Take over now what the kernel counted. */
-void engine_fold_plans(struct engine *e, uint64_t now_ms);
+void engine_fold_plans(struct engine *e);
 
 /* NULL: nobody looks on, as at the start.  *tap is borrowed. */
 void engine_look(struct engine *e, const struct engine_tap *tap);

@@ -10,7 +10,8 @@
  */
 #include "fad/engine_priv.h"
 
-#define ROUND_TICKS 10 /* ticks in which every plan is looked at once: half a second */
+#define ROUND_TICKS  10   /* ticks in which every plan is looked at once: half a second */
+#define ROUND_VISITS 2000 /* in one tick, if there are as many: cheap, and few flows are then looked at in each */
 
 static const struct passage fresh = {.kind = PASSAGE_FRESH, .resume = AFFINITY_RANK_BEFORE_ALL};
 
@@ -27,6 +28,12 @@ const struct plantab_stats *engine_plans(const struct engine *e)
 void engine_void_plans(struct engine *e)
 {
 	e->generation++;
+	if (e->plans)
+		plantab_renew(e->plans);
+}
+
+void engine_guards_changed(struct engine *e)
+{
 	if (e->plans)
 		plantab_renew(e->plans);
 }
@@ -86,17 +93,18 @@ static bool describe(const struct engine *e, const struct flow *f, struct planta
 	return !all;
 }
 
-static void fold(struct engine *e, struct flow *f, uint64_t now_ms)
+/* True: packets came. */
+static bool fold(struct engine *e, struct flow *f)
 {
-	const struct packet p = {.key = f->key};
 	struct plantab_traffic t = plantab_take(e->plans, f->place - 1);
 
 	if (!t.packets)
-		return;
+		return false;
 	compose(e, f);
-	engine_account(e, &f->plan, &p, t.packets, t.bytes, now_ms);
+	engine_account(e, &f->plan, &f->key, t.packets, t.bytes);
 	e->counters[ENGINE_FORWARDED] += t.packets;
 	e->counters[ENGINE_FORWARDED_BYTES] += t.bytes;
+	return true;
 }
 
 void engine_fast_unplace(struct engine *e, struct flow *f)
@@ -104,8 +112,13 @@ void engine_fast_unplace(struct engine *e, struct flow *f)
 	if (!e->plans || !f->place)
 		return;
 	plantab_remove(e->plans, f->place - 1);
-	fold(e, f, e->ticked_ms);
+	fold(e, f);
 	f->place = 0;
+}
+
+static bool may_stand(const struct engine *e, const struct flow *f)
+{
+	return !(e->out->guards && e->out->guards(e->ctx, &f->key)) && !hold_find(e->hold, &f->key);
 }
 
 void engine_fast_place(struct engine *e, struct flow *f, uint64_t now_ms)
@@ -113,8 +126,12 @@ void engine_fast_place(struct engine *e, struct flow *f, uint64_t now_ms)
 	struct plantab_plan plan;
 	uint32_t at;
 
+	if (!may_stand(e, f)) {
+		engine_fast_unplace(e, f);
+		return;
+	}
 	compose(e, f);
-	if (!describe(e, f, &plan) || plan.expires_ms <= now_ms || hold_find(e->hold, &f->key)) {
+	if (!describe(e, f, &plan) || plan.expires_ms <= now_ms) {
 		engine_fast_unplace(e, f);
 		return;
 	}
@@ -126,7 +143,7 @@ void engine_fast_change(struct engine *e, struct flow *f, uint64_t now_ms)
 {
 	if (!e->plans || !f->place)
 		return;
-	fold(e, f, now_ms);
+	fold(e, f);
 	engine_fast_place(e, f, now_ms);
 }
 
@@ -142,7 +159,11 @@ static void visit(void *ctx, void *owner)
 	struct round *r = ctx;
 	struct flow *f = owner;
 
-	fold(r->e, f, r->now_ms);
+	if (fold(r->e, f)) {
+		const struct packet p = {.key = f->key};
+
+		engine_refresh(r->e, &f->plan, &p, r->now_ms);
+	}
 	if (f->plan.generation != r->e->generation || !plantab_is_current(r->e->plans, f->place - 1, expiry(&f->plan)))
 		engine_fast_place(r->e, f, r->now_ms);
 }
@@ -150,17 +171,22 @@ static void visit(void *ctx, void *owner)
 void engine_fast_tick(struct engine *e, uint64_t now_ms)
 {
 	struct round r = {e, now_ms};
+	uint32_t n;
 
 	if (!e->plans)
 		return;
 	plantab_least_mtu(e->plans, e->out->least_mtu ? e->out->least_mtu(e->ctx) : 0);
-	plantab_sweep(e->plans, plantab_size(e->plans) / ROUND_TICKS + 1, visit, &r);
+	n = (uint32_t)plantab_stats(e->plans)->placed / ROUND_TICKS + 1;
+	plantab_sweep(e->plans, n < ROUND_VISITS ? ROUND_VISITS : n, visit, &r);
 }
 
-void engine_fold_plans(struct engine *e, uint64_t now_ms)
+static void visit_to_count(void *ctx, void *owner)
 {
-	struct round r = {e, now_ms};
+	fold(ctx, owner);
+}
 
+void engine_fold_plans(struct engine *e)
+{
 	if (e->plans)
-		plantab_sweep(e->plans, plantab_size(e->plans), visit, &r);
+		plantab_sweep(e->plans, UINT32_MAX, visit_to_count, e);
 }

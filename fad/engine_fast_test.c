@@ -172,10 +172,10 @@ START_TEST(test_FIX_4_kernels_counts_are_the_affinitys)
 
 	slot(t)->head.packets += 10;
 	slot(t)->head.bytes += 1000;
-	engine_fold_plans(t->b->e, t->b->now_ms);
+	engine_fold_plans(t->b->e);
 	ck_assert_uint_eq(f->fixed->a.packets, packets + 10);
 	ck_assert_uint_eq(f->fixed->a.bytes, bytes + 1000);
-	engine_fold_plans(t->b->e, t->b->now_ms);
+	engine_fold_plans(t->b->e);
 	ck_assert_uint_eq(f->fixed->a.packets, packets + 10);
 	ck_counter(t->b, FORWARDED, 11);
 	end(t);
@@ -278,6 +278,42 @@ START_TEST(test_FA_9_held_flow_has_no_plan)
 }
 END_TEST
 
+/* The last of its traffic is counted, and nobody is asked for more of what its manager takes back. */
+START_TEST(test_FIX_5_FIX_9_deleted_is_not_asked_for)
+{
+	struct table *t = begin();
+	struct flow_key k = decided(t);
+	struct wire_msg none = bed_fixed(&k, 0);
+
+	bed_wait(t->b, 12000);
+	slot(t)->head.packets += 10;
+	bed_message(t->b, 1, &none);
+	ck_assert_uint_eq(t->b->sent_count, 0);
+	ck_counter(t->b, FORWARDED, 11);
+	end(t);
+}
+END_TEST
+
+/* An address of the flow becomes the router's own: void at once, and not made again. */
+START_TEST(test_FA_8_no_plan_for_what_is_never_matched)
+{
+	struct table *t = begin();
+	struct flow_key k = decided(t);
+
+	t->b->guarded = true;
+	engine_guards_changed(t->b->e);
+	ck_assert_ptr_null(slot(t));
+	bed_wait(t->b, 600);
+	ck_assert_uint_eq(plantab_stats(t->plans)->placed, 0);
+	bed_packet(t->b, &k, ACK, 1); /* as a manager may send one back */
+	ck_assert_uint_eq(plantab_stats(t->plans)->placed, 0);
+	t->b->guarded = false;
+	bed_packet(t->b, &k, ACK, 1);
+	ck_assert_ptr_nonnull(slot(t));
+	end(t);
+}
+END_TEST
+
 static void add(TCase *t)
 {
 	tcase_add_test(t, test_FA_6_plan_stands_in_the_kernel);
@@ -289,6 +325,8 @@ static void add(TCase *t)
 	tcase_add_test(t, test_ACT_6_first_data_was_seen);
 	tcase_add_test(t, test_FIX_2_FIX_3_ACT_2_what_stays_here);
 	tcase_add_test(t, test_FA_9_held_flow_has_no_plan);
+	tcase_add_test(t, test_FIX_5_FIX_9_deleted_is_not_asked_for);
+	tcase_add_test(t, test_FA_8_no_plan_for_what_is_never_matched);
 }
 
 int main(void)

@@ -157,9 +157,11 @@ struct held_packet *engine_take_held(struct engine *e, const struct flow_key *k,
 void engine_resume_held(struct engine *e, struct held_packet *list, uint64_t now_ms);
 /* Time is up for the oldest holds. */
 void engine_hold_timeouts(struct engine *e, uint64_t now_ms);
-/* These packets of p's flow were dealt with by the plan: count them everywhere, and refresh what is half over. */
-void engine_account(struct engine *e, const struct flow_plan *plan, const struct packet *p, uint64_t packets,
-		    uint64_t bytes, uint64_t now_ms);
+/* These packets of a flow were dealt with by its plan: count them everywhere. */
+void engine_account(struct engine *e, const struct flow_plan *plan, const struct flow_key *k, uint64_t packets,
+		    uint64_t bytes);
+/* Packets like p still come: ask for more of what is half over (FIX-9). */
+void engine_refresh(struct engine *e, const struct flow_plan *plan, const struct packet *p, uint64_t now_ms);
 /* Let go and count, or lose. */
 bool engine_forward(struct engine *e, const struct packet *p, const struct addr *next_hop);
 
@@ -207,6 +209,8 @@ uint32_t engine_cut_to(struct engine *e, const struct flow_plan *plan, const str
 bool engine_reject(struct engine *e, enum wire_reject_kind kind, const struct packet *p);
 
 /* engine_fast.c: plans in the kernel */
+/* The set of wildcards has changed: no composed plan is good, nor is one in the kernel. */
+void engine_void_plans(struct engine *e);
 /* A packet of the flow went through: its plan may stand in the kernel from here on, or no more. */
 void engine_fast_place(struct engine *e, struct flow *f, uint64_t now_ms);
 /* It must not: take it out, and count what went by it. */

@@ -24,6 +24,9 @@
 #define BPF_F_IPV6 (1ULL << 7)
 #endif
 
+/* Slots of each family, a power of two; 0: no table, and all that follows is dead code to the verifier. */
+const volatile uint32_t plan_slots = 0;
+
 /* Written by fad. */
 struct planslot_settings plans;
 
@@ -59,15 +62,24 @@ enum plan_found {
 	PLAN_LOST, /* could not be written */
 };
 
+/* Not to be looked up at all. */
+static __always_inline bool up(uint32_t why)
+{
+	count(why);
+	return false;
+}
+
 /* The IP header: 20 or 40 bytes, nothing behind it but TCP or UDP, not a fragment. */
 static __always_inline bool travel4(struct __sk_buff *skb, struct planslot4 *want, struct traveller *t)
 {
 	struct iphdr ip;
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 4 || ip.ihl != 5)
-		return false;
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 4 || ip.ihl < 5)
+		return up(CLASSIFIER_PLAN_MALFORMED);
+	if (ip.ihl > 5)
+		return up(CLASSIFIER_PLAN_OPTIONS);
 	if (ip.frag_off & bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET))
-		return false;
+		return up(CLASSIFIER_PLAN_FRAGMENT);
 	t->l4 = ETH_HLEN + sizeof(ip);
 	t->len = bpf_ntohs(ip.tot_len);
 	t->ttl = ip.ttl;
@@ -83,7 +95,11 @@ static __always_inline bool travel6(struct __sk_buff *skb, struct planslot6 *wan
 	struct ipv6hdr ip;
 
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 6)
-		return false;
+		return up(CLASSIFIER_PLAN_MALFORMED);
+	if (ip.nexthdr == IPPROTO_FRAGMENT)
+		return up(CLASSIFIER_PLAN_FRAGMENT);
+	if (is_extension(ip.nexthdr))
+		return up(CLASSIFIER_PLAN_OPTIONS);
 	t->l4 = ETH_HLEN + sizeof(ip);
 	t->len = sizeof(ip) + bpf_ntohs(ip.payload_len);
 	t->ttl = ip.hop_limit;
@@ -100,24 +116,24 @@ static __always_inline bool travel_transport(struct __sk_buff *skb, struct plans
 	uint8_t h[20] __attribute__((aligned(4)));
 	uint32_t ip = t->l4 - ETH_HLEN;
 
-	if (t->len > skb->len - ETH_HLEN)
+	if (want->proto != IPPROTO_TCP && want->proto != IPPROTO_UDP)
 		return false;
+	if (t->len > skb->len - ETH_HLEN)
+		return up(CLASSIFIER_PLAN_MALFORMED);
 	if (want->proto == IPPROTO_TCP) {
 		if (bpf_skb_load_bytes(skb, t->l4, h, 20) < 0)
-			return false;
+			return up(CLASSIFIER_PLAN_MALFORMED);
 		t->header = ip + (h[12] >> 4) * 4u;
 		if (t->header < ip + 20)
-			return false;
+			return up(CLASSIFIER_PLAN_MALFORMED);
 		t->shows = h[13] & 0x3f; /* the same bits */
-	} else if (want->proto == IPPROTO_UDP) {
-		if (bpf_skb_load_bytes(skb, t->l4, h, 8) < 0)
-			return false;
-		t->header = ip + 8;
 	} else {
-		return false;
+		if (bpf_skb_load_bytes(skb, t->l4, h, 8) < 0)
+			return up(CLASSIFIER_PLAN_MALFORMED);
+		t->header = ip + 8;
 	}
 	if (t->len < t->header)
-		return false;
+		return up(CLASSIFIER_PLAN_MALFORMED);
 	if (t->len > t->header)
 		t->shows |= PLANSLOT_DATA;
 	__builtin_memcpy(&want->sport, h, 4);
@@ -246,7 +262,7 @@ PLAN_READ(6, 16)
 			return PLAN_NONE;                                                                              \
 		hash = planslot_hash##family(plans.key, &want);                                                        \
 		for (uint32_t i = 0; i < PLANSLOT_PROBES; i++) {                                                       \
-			uint32_t n = planslot_probe(hash, plans.slots, i);                                             \
+			uint32_t n = planslot_probe(hash, plan_slots, i);                                              \
                                                                                                                        \
 			slot = bpf_map_lookup_elem(&plans##family, &n);                                                \
 			if (!slot || !read##family(slot, &want, packets, t.len))                                       \
@@ -269,7 +285,7 @@ PLAN_RUN(6, ETH_HLEN + __builtin_offsetof(struct ipv6hdr, saddr))
 /* silent: there is no agent to bring anything up to. */
 static __always_inline uint32_t run_plan(struct __sk_buff *skb, bool silent)
 {
-	if (!plans.slots || !plans.placed || skb->vlan_present || skb->pkt_type != PACKET_HOST)
+	if (!plans.placed || skb->vlan_present || skb->pkt_type != PACKET_HOST)
 		return PLAN_NONE;
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		return run4(skb, silent);

@@ -113,6 +113,16 @@ static bool is_simple(const struct vector *v, const struct packet *p)
 	       !p->embedded && p->l4 == (p->key.family == 4 ? 20 : 40);
 }
 
+static uint32_t unasked(const struct packet *p)
+{
+	bool v4 = p->key.family == 4;
+
+	/* Of IPv6 a fragment header behind other extensions is one of these. */
+	if (v4 ? p->fragment && (p->data[0] & 0x0f) == 5 : p->data[6] == IPPROTO_FRAGMENT)
+		return BIT(PLAN_FRAGMENT);
+	return BIT(PLAN_OPTIONS);
+}
+
 static void check_vector(void *ctx, struct vector *v)
 {
 	struct fixture *f = ctx;
@@ -132,7 +142,7 @@ static void check_vector(void *ctx, struct vector *v)
 	ck_assert_uint_ne(at, PLANTAB_NOWHERE);
 	if (simple || p.fragment || p.l4 != (p.key.family == 4 ? 20 : 40)) {
 		moved = run(f, v->in, v->in_len);
-		ck_assert_msg(moved == (simple ? BIT(PLAN) : BIT(PASSED)), "%s: %x", v->name, moved);
+		ck_assert_msg(moved == (simple ? BIT(PLAN) : BIT(PASSED) | unasked(&p)), "%s: %x", v->name, moved);
 		ck_assert_uint_eq(f->len, v->in_len);
 		ck_assert_msg(!memcmp(f->frame + ETH_HLEN, simple ? v->out : v->in, v->in_len), "%s", v->name);
 		ck_assert_uint_eq(plantab_take(f->plans, at).packets, simple);

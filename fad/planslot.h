@@ -73,10 +73,10 @@ _Static_assert(sizeof(struct planslot6) == 128, "two lines");
 /* Shared settings of the table, written by fad. */
 struct planslot_settings {
 	uint64_t key[2];     /* of the hash; random */
-	uint32_t slots;      /* of each family, a power of two; 0: no table */
 	uint32_t generation; /* of plans that are good */
 	uint32_t least_mtu;  /* of any way out; 0: not known */
 	uint32_t placed;     /* plans in the table; 0: not worth a look */
+	uint32_t zero;
 };
 
 static inline uint64_t planslot_rotl(uint64_t x, unsigned n)

@@ -14,12 +14,14 @@ struct shadow {
 	uint64_t packets, bytes; /* counted by the kernel up to the latest look */
 	uint64_t expires_ms;
 	uint32_t generation;
+	uint32_t listed; /* where in the list of those used */
 };
 
 struct plantab {
 	struct plantab_memory m;
 	struct shadow *shadows; /* IPv4's, then IPv6's: a place is an index in here */
-	uint32_t cursor;
+	uint32_t *used;         /* places, stats.placed of them, in no order: what there is to sweep */
+	uint32_t cursor;        /* of the sweep: an index in `used` */
 	struct plantab_stats stats;
 };
 
@@ -31,13 +33,13 @@ struct plantab *plantab_new(const struct plantab_memory *memory, const uint64_t 
 		return NULL;
 	t->m = *memory;
 	t->shadows = calloc((size_t)memory->slots * 2, sizeof(*t->shadows));
-	if (!t->shadows) {
-		free(t);
+	t->used = calloc((size_t)memory->slots * 2, sizeof(*t->used));
+	if (!t->shadows || !t->used) {
+		plantab_free(t);
 		return NULL;
 	}
 	memcpy(t->m.settings->key, key, sizeof(t->m.settings->key));
 	t->m.settings->generation = 1;
-	__atomic_store_n(&t->m.settings->slots, memory->slots, __ATOMIC_RELEASE);
 	return t;
 }
 
@@ -46,6 +48,7 @@ void plantab_free(struct plantab *t)
 	if (!t)
 		return;
 	free(t->shadows);
+	free(t->used);
 	free(t);
 }
 
@@ -57,11 +60,6 @@ void plantab_renew(struct plantab *t)
 void plantab_least_mtu(struct plantab *t, uint32_t mtu)
 {
 	__atomic_store_n(&t->m.settings->least_mtu, mtu, __ATOMIC_RELAXED);
-}
-
-uint32_t plantab_size(const struct plantab *t)
-{
-	return t->m.slots * 2;
 }
 
 const struct plantab_stats *plantab_stats(const struct plantab *t)
@@ -195,31 +193,36 @@ static uint32_t find_place(const struct plantab *t, const struct plantab_plan *p
 	return best;
 }
 
-static void count_placed(struct plantab *t, int n)
+static void tell_placed(struct plantab *t)
 {
-	t->stats.placed += (uint64_t)n;
+	if (t->stats.placed > t->stats.placed_high)
+		t->stats.placed_high = t->stats.placed;
 	__atomic_store_n(&t->m.settings->placed, (uint32_t)t->stats.placed, __ATOMIC_RELAXED);
+}
+
+static void occupy(struct plantab *t, uint32_t at, void *owner)
+{
+	const struct planslot_head *h = head_at(t, at);
+
+	t->shadows[at] = (struct shadow){
+		.owner = owner,
+		.packets = __atomic_load_n(&h->packets, __ATOMIC_RELAXED),
+		.bytes = __atomic_load_n(&h->bytes, __ATOMIC_RELAXED),
+		.listed = (uint32_t)t->stats.placed,
+	};
+	t->used[t->stats.placed++] = at;
+	tell_placed(t);
 }
 
 uint32_t plantab_put(struct plantab *t, uint32_t at, const struct plantab_plan *plan, void *owner)
 {
-	struct planslot_head *h;
-
 	if (at == PLANTAB_NOWHERE) {
 		at = find_place(t, plan);
 		if (at == PLANTAB_NOWHERE) {
 			t->stats.no_room++;
 			return at;
 		}
-		h = head_at(t, at);
-		t->shadows[at] = (struct shadow){
-			.owner = owner,
-			.packets = __atomic_load_n(&h->packets, __ATOMIC_RELAXED),
-			.bytes = __atomic_load_n(&h->bytes, __ATOMIC_RELAXED),
-		};
-		count_placed(t, 1);
-		if (t->stats.placed > t->stats.placed_high)
-			t->stats.placed_high = t->stats.placed;
+		occupy(t, at, owner);
 	}
 	t->shadows[at].expires_ms = plan->expires_ms;
 	t->shadows[at].generation = t->m.settings->generation;
@@ -234,9 +237,24 @@ bool plantab_is_current(const struct plantab *t, uint32_t at, uint64_t expires_m
 
 void plantab_remove(struct plantab *t, uint32_t at)
 {
+	uint32_t hole = t->shadows[at].listed, last;
+
 	begin_write(head_at(t, at)); /* and stays so until it is used again */
 	t->shadows[at].owner = NULL;
-	count_placed(t, -1);
+	/* Without a gap; behind the sweep, so that it misses none of those before it. */
+	t->stats.placed--;
+	if (hole < t->cursor) {
+		last = t->used[--t->cursor];
+		t->used[hole] = last;
+		t->shadows[last].listed = hole;
+		hole = t->cursor;
+	}
+	if (hole < t->stats.placed) {
+		last = t->used[t->stats.placed];
+		t->used[hole] = last;
+		t->shadows[last].listed = hole;
+	}
+	tell_placed(t);
 }
 
 struct plantab_traffic plantab_take(struct plantab *t, uint32_t at)
@@ -257,13 +275,10 @@ struct plantab_traffic plantab_take(struct plantab *t, uint32_t at)
 
 void plantab_sweep(struct plantab *t, uint32_t n, void (*visit)(void *ctx, void *owner), void *ctx)
 {
-	uint32_t size = plantab_size(t);
-
-	for (uint32_t i = 0; i < n && i < size; i++) {
-		void *owner = t->shadows[t->cursor].owner;
-
-		if (owner)
-			visit(ctx, owner);
-		t->cursor = t->cursor + 1 < size ? t->cursor + 1 : 0;
+	for (uint64_t left = t->stats.placed < n ? t->stats.placed : n; left && t->stats.placed; left--) {
+		if (t->cursor >= t->stats.placed)
+			t->cursor = 0;
+		/* It may go, and others behind it with it: the cursor stays before what was not visited. */
+		visit(ctx, t->shadows[t->used[t->cursor++]].owner);
 	}
 }

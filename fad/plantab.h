@@ -65,10 +65,9 @@ uint32_t plantab_put(struct plantab *t, uint32_t at, const struct plantab_plan *
 bool plantab_is_current(const struct plantab *t, uint32_t at, uint64_t expires_ms);
 void plantab_remove(struct plantab *t, uint32_t at);
 struct plantab_traffic plantab_take(struct plantab *t, uint32_t at);
-/* Visit the next n slots' owners, round the table.  The visitor may remove what it is called for, and place. */
+/* Visit the owners of the next n places in use, each once at most, round and round.  The visitor may place and remove.
+ */
 void plantab_sweep(struct plantab *t, uint32_t n, void (*visit)(void *ctx, void *owner), void *ctx);
-/* How many slots there are to sweep. */
-uint32_t plantab_size(const struct plantab *t);
 const struct plantab_stats *plantab_stats(const struct plantab *t);
 
 #endif

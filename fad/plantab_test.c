@@ -68,7 +68,7 @@ static struct planslot4 *find4(struct bed *b, const struct plantab_plan *p, stru
 	want.tail.dport = plan_be16(p->key.dport);
 	hash = planslot_hash4(b->settings.key, &want);
 	for (uint32_t i = 0; i < PLANSLOT_PROBES; i++) {
-		struct planslot4 *s = &b->four[planslot_probe(hash, b->settings.slots, i)];
+		struct planslot4 *s = &b->four[planslot_probe(hash, SLOTS, i)];
 		uint32_t seq = __atomic_load_n(&s->head.seq, __ATOMIC_SEQ_CST);
 
 		if ((seq & 1) || !seq)
@@ -192,28 +192,71 @@ START_TEST(test_FIX_4_traffic_is_taken_once)
 }
 END_TEST
 
-static void count_visit(void *ctx, void *owner)
+#define VISITED 20
+
+struct visits {
+	struct bed *b;
+	uint32_t at[VISITED];
+	int count[VISITED];
+	uint32_t gone; /* who is removed when it is visited, and another one with it */
+};
+
+static void note_visit(void *ctx, void *owner)
 {
-	ck_assert_ptr_nonnull(owner);
-	(*(int *)ctx)++;
+	struct visits *v = ctx;
+	size_t i = (size_t)((int *)owner - v->count);
+
+	ck_assert_uint_lt(i, VISITED);
+	v->count[i]++;
+	if (i != v->gone)
+		return;
+	plantab_remove(v->b->t, v->at[i]);
+	plantab_remove(v->b->t, v->at[(i + 7) % VISITED]);
 }
 
 START_TEST(test_FIX_9_each_is_visited_once_a_round)
 {
-	struct bed *b = begin();
-	int visits = 0;
+	struct visits v = {.b = begin(), .gone = UINT32_MAX};
 
-	for (uint32_t i = 0; i < 20; i++) {
+	for (uint32_t i = 0; i < VISITED; i++) {
 		struct plantab_plan p = plan_of(i & 1 ? 4 : 6, i);
 
-		ck_assert_uint_ne(plantab_put(b->t, PLANTAB_NOWHERE, &p, b), PLANTAB_NOWHERE);
+		v.at[i] = plantab_put(v.b->t, PLANTAB_NOWHERE, &p, &v.count[i]);
+		ck_assert_uint_ne(v.at[i], PLANTAB_NOWHERE);
 	}
-	for (uint32_t i = 0; i < plantab_size(b->t); i++)
-		plantab_sweep(b->t, 1, count_visit, &visits);
-	ck_assert_int_eq(visits, 20);
-	plantab_sweep(b->t, UINT32_MAX, count_visit, &visits);
-	ck_assert_int_eq(visits, 40);
-	end(b);
+	for (uint32_t i = 0; i < VISITED; i++)
+		plantab_sweep(v.b->t, 1, note_visit, &v);
+	plantab_sweep(v.b->t, UINT32_MAX, note_visit, &v);
+	for (uint32_t i = 0; i < VISITED; i++)
+		ck_assert_int_eq(v.count[i], 2);
+	end(v.b);
+}
+END_TEST
+
+/* Whoever goes on the way, whether visited already or not: the others are visited once, as before. */
+START_TEST(test_FIX_9_visits_while_some_go)
+{
+	for (uint32_t gone = 0; gone < VISITED; gone++) {
+		struct visits v = {.b = begin(), .gone = gone};
+		uint32_t with = (gone + 7) % VISITED;
+
+		for (uint32_t i = 0; i < VISITED; i++) {
+			struct plantab_plan p = plan_of(i & 1 ? 4 : 6, i);
+
+			v.at[i] = plantab_put(v.b->t, PLANTAB_NOWHERE, &p, &v.count[i]);
+		}
+		for (uint32_t i = 0; i < VISITED; i += 3)
+			plantab_sweep(v.b->t, 3, note_visit, &v);
+		ck_assert_int_eq(v.count[gone], 1);
+		for (uint32_t i = 0; i < VISITED; i++)
+			ck_assert(i == with || v.count[i] == 1 || v.count[i] == 2);
+		memset(v.count, 0, sizeof(v.count));
+		plantab_sweep(v.b->t, UINT32_MAX, note_visit, &v);
+		for (uint32_t i = 0; i < VISITED; i++)
+			ck_assert_int_eq(v.count[i], i != gone && i != with);
+		ck_assert_uint_eq(plantab_stats(v.b->t)->placed, VISITED - 2);
+		end(v.b);
+	}
 }
 END_TEST
 
@@ -286,6 +329,7 @@ int main(void)
 	tcase_add_test(t, test_FA_5_full_is_refused);
 	tcase_add_test(t, test_FIX_4_traffic_is_taken_once);
 	tcase_add_test(t, test_FIX_9_each_is_visited_once_a_round);
+	tcase_add_test(t, test_FIX_9_visits_while_some_go);
 	tcase_add_test(t, test_FA_6_no_reader_sees_half_a_plan);
 	tcase_set_timeout(t, 60);
 	suite_add_tcase(s, t);

@@ -151,8 +151,6 @@ static __always_inline bool is_extension(uint8_t next)
 	       next == IPPROTO_FRAGMENT || next == IPPROTO_AH;
 }
 
-#include "fad/fastpath.bpf.h"
-
 /* ---- parsing ---- */
 
 /* A header cut short leaves the ports 0: the agent, if it gets to see the packet, will call it malformed. */
@@ -573,6 +571,23 @@ static __always_inline int send(struct __sk_buff *skb, const struct bpf_fib_look
 	return (int)bpf_redirect_neigh(fib->ifindex, &neighbour, sizeof(neighbour), 0);
 }
 
+/* As the agent says, or a plan of its. */
+static __noinline int forward(struct __sk_buff *skb, const struct classifier_address *hop)
+{
+	struct bpf_fib_lookup fib = {};
+	uint8_t ttl = 0;
+	uint32_t way = find_way(skb, hop, &fib, &ttl);
+
+	if (way == CLASSIFIER_PASSED)
+		return TC_ACT_OK;
+	if (way != CLASSIFIER_FORWARDED)
+		return drop_seen(skb, way);
+	count(CLASSIFIER_FORWARDED);
+	return send(skb, &fib, ttl);
+}
+
+#include "fad/fastpath.bpf.h"
+
 /* ---- without an agent ---- */
 
 /* Did the frame come from the neighbour that it would go to?  Then that one has no agent either. */
@@ -665,32 +680,14 @@ SEC("tc") int classify(struct __sk_buff *skb)
 
 	count(CLASSIFIER_SEEN);
 	if (plan_slots && interface && interface->plans) {
-		uint32_t plan = run_plan(skb, silent > 0);
+		int action = run_plan(skb, silent > 0);
 
-		if (plan == PLAN_LOST)
-			return drop(CLASSIFIER_DROPPED_PLAN);
-		if (plan == PLAN_DONE) {
-			count(CLASSIFIER_PLAN);
+		if (action != PLAN_NONE) {
 			interface->planned++;
-			return PASS;
+			return action;
 		}
 	}
 	return decide(skb, interface, silent);
-}
-
-/* From the agent. */
-static __always_inline int forward(struct __sk_buff *skb, const struct classifier_address *hop)
-{
-	struct bpf_fib_lookup fib = {};
-	uint8_t ttl = 0;
-	uint32_t way = find_way(skb, hop, &fib, &ttl);
-
-	if (way == CLASSIFIER_PASSED)
-		return TC_ACT_OK;
-	if (way != CLASSIFIER_FORWARDED)
-		return drop_seen(skb, way);
-	count(CLASSIFIER_FORWARDED);
-	return send(skb, &fib, ttl);
 }
 
 SEC("tc") int forwarder(struct __sk_buff *skb)

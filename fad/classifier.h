@@ -154,7 +154,7 @@ enum classifier_counter {
 	CLASSIFIER_FALLBACK,           /* no sign of life of the agent: sent to the next one */
 	CLASSIFIER_DROPPED_LOOP,       /* the same, but it came from that one */
 	CLASSIFIER_UNSHOWN,            /* dropped, and not shown to who looks on; counted there too */
-	CLASSIFIER_PLAN,               /* plan carried out: on to the kernel's routing */
+	CLASSIFIER_PLAN,               /* plan carried out */
 	CLASSIFIER_PLAN_EXPIRED,       /* there is one, but: its time is up */
 	CLASSIFIER_PLAN_STALE,         /* affinities have changed since */
 	CLASSIFIER_PLAN_INTEREST,      /* a manager wants to know of the packet */
@@ -165,6 +165,7 @@ enum classifier_counter {
 	CLASSIFIER_PLAN_OPTIONS,       /* not looked up: more than an IP header before its transport */
 	CLASSIFIER_PLAN_MALFORMED,     /* not looked up */
 	CLASSIFIER_DROPPED_PLAN,       /* the plan could not be written into it */
+	CLASSIFIER_DROPPED_SUM,        /* bad checksum of the IPv4 header, and a plan with a next hop */
 	CLASSIFIER_COUNTERS,
 };
 

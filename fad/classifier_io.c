@@ -134,6 +134,8 @@ static int load(struct classifier *c, const struct classifier_limits *limits)
 		r = bpf_map__set_max_entries(c->skel->maps.plans4, limits->plans);
 	if (r == 0 && limits->plans)
 		r = bpf_map__set_max_entries(c->skel->maps.plans6, limits->plans);
+	if (r == 0 && limits->plans)
+		r = bpf_map__set_max_entries(c->skel->maps.ways, limits->plans);
 	return r == 0 ? classifier_bpf__load(c->skel) : r;
 }
 
@@ -153,8 +155,10 @@ static int share_plans(struct classifier *c, uint32_t slots)
 	c->plans.slots4 = share(c->skel->maps.plans4, slots * sizeof(struct planslot4));
 	if (c->plans.slots4)
 		c->plans.slots6 = share(c->skel->maps.plans6, slots * sizeof(struct planslot6));
+	if (c->plans.slots6)
+		c->plans.ways = share(c->skel->maps.ways, slots * sizeof(struct planway));
 	c->plans.slots = slots;
-	return c->plans.slots6 ? 0 : -errno;
+	return c->plans.ways ? 0 : -errno;
 }
 
 static void unshare_plans(struct classifier *c)
@@ -163,6 +167,8 @@ static void unshare_plans(struct classifier *c)
 		munmap(c->plans.slots4, c->plans.slots * sizeof(struct planslot4));
 	if (c->plans.slots6)
 		munmap(c->plans.slots6, c->plans.slots * sizeof(struct planslot6));
+	if (c->plans.ways)
+		munmap(c->plans.ways, c->plans.slots * sizeof(struct planway));
 }
 
 bool classifier_plans(struct classifier *c, struct plantab_memory *out)

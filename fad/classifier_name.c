@@ -31,7 +31,7 @@ const struct classifier_name *classifier_name(enum classifier_counter which)
 		[CLASSIFIER_PLAN_EXPIRED] = {"fastpath", "up-expired", "not carried out: its time was up"},
 		[CLASSIFIER_PLAN_STALE] = {"fastpath", "up-stale", "not carried out: affinities had changed since"},
 		[CLASSIFIER_PLAN_INTEREST] = {"fastpath", "up-interest",
-					      "not carried out: a manager wants to know of the packet"},
+					      "not carried out: a manager, or a capture, wants to know of the packet"},
 		[CLASSIFIER_PLAN_TTL] = {"fastpath", "up-ttl", "not carried out: the packet's way ends here"},
 		[CLASSIFIER_PLAN_MTU] = {"fastpath", "up-mtu",
 					 "not carried out: the packet may be too large for its way out"},
@@ -41,6 +41,8 @@ const struct classifier_name *classifier_name(enum classifier_counter which)
 		[CLASSIFIER_PLAN_OPTIONS] = {"fastpath", "unasked-options",
 					     "not looked up: IP options or extension headers"},
 		[CLASSIFIER_PLAN_MALFORMED] = {"fastpath", "unasked-malformed", "not looked up: not well-formed"},
+		[CLASSIFIER_DROPPED_SUM] = {"drops", "plan-checksum",
+					    "bad checksum of the IPv4 header, and a plan with a next hop"},
 		[CLASSIFIER_DROPPED_PLAN] = {"drops", "plan-memory", "no memory to carry out a plan in a packet"},
 	};
 

@@ -8,15 +8,78 @@
  * the next round, whichever is first.  Must not know how the table is shared.
  * PREC-10, FIX-5, FIX-9.
  */
-#include "fad/engine_priv.h"
+/* Without OOM aborts inside uthash: a failed insertion leaves hh.tbl NULL. */
+#define HASH_NONFATAL_OOM 1
+#include <stdlib.h>
+#include <uthash.h>
 
-#define ROUND_TICKS  10   /* ticks in which every plan is looked at once: half a second */
-#define ROUND_VISITS 2000 /* in one tick, if there are as many: cheap, and few flows are then looked at in each */
+#include "fad/engine_priv.h"
+#include "lib/hash.h"
+
+#define LOOSE_IDLE_MS 10000
+#define ROUND_TICKS   10   /* ticks in which every plan is looked at once: half a second */
+#define ROUND_VISITS  2000 /* in one tick, if there are as many: cheap, and few flows are then looked at in each */
 
 static const struct passage fresh = {.kind = PASSAGE_FRESH, .resume = AFFINITY_RANK_BEFORE_ALL};
 
+/* A flow that wildcards alone decide: there is no fixed affinity that it could hang from.  Here only while it is
+ * placed.
+ */
+struct loose {
+	struct flow flow; /* first */
+	uint64_t used_ms; /* when packets were seen last */
+	UT_hash_handle hh;
+};
+
+static struct loose *loose_find(const struct engine *e, const struct flow_key *k)
+{
+	struct loose *l;
+
+	HASH_FIND_BYHASHVALUE(hh, e->loose, k, sizeof(*k), (unsigned)hash_bytes(e->conf.hash_key, k, sizeof(*k)), l);
+	return l;
+}
+
+static struct loose *loose_new(struct engine *e, const struct flow_key *k, uint64_t now_ms)
+{
+	struct loose *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->flow.key = *k;
+	l->used_ms = now_ms;
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, e->loose, &l->flow.key, sizeof(l->flow.key),
+				    (unsigned)hash_bytes(e->conf.hash_key, k, sizeof(*k)), l);
+	if (l->hh.tbl)
+		return l;
+	free(l);
+	return NULL;
+}
+
+/* If it is one of these and has no place any more. */
+static void let_go(struct engine *e, struct flow *f)
+{
+	struct loose *l = (struct loose *)f;
+
+	if (f->fixed || f->place)
+		return;
+	HASH_DEL(e->loose, l);
+	free(l);
+}
+
+static void forget_loose(struct engine *e)
+{
+	struct loose *l, *next;
+
+	HASH_ITER (hh, e->loose, l, next) {
+		l->flow.place = 0;
+		let_go(e, &l->flow);
+	}
+}
+
 void engine_use_plans(struct engine *e, struct plantab *plans)
 {
+	if (!plans)
+		forget_loose(e);
 	e->plans = plans;
 }
 
@@ -85,9 +148,14 @@ static bool describe(const struct engine *e, const struct flow *f, struct planta
 	const struct flow_plan *plan = &f->plan;
 	bool all;
 
-	*out = (struct plantab_plan){.key = f->key, .edit = plan->edit, .delta = plan->delta};
-	if (!plan->count || plan->drop || plan->far || !addr_is_zero(&plan->next_hop) || !plan_has_ports(f->key.proto))
+	*out = (struct plantab_plan){.key = f->key, .edit = plan->edit, .delta = plan->delta, .drop = plan->drop};
+	if (!plan->count || plan->far || !plan_has_ports(f->key.proto))
 		return false;
+	/* Who is to be told that it was dropped is told here. */
+	if (plan->drop && plan->steps[plan->count - 1].a->reject)
+		return false;
+	if (!addr_is_zero(&plan->next_hop))
+		out->next_hop = plan->next_hop;
 	interests(e, f, out, &all);
 	out->expires_ms = expiry(plan);
 	return !all;
@@ -97,23 +165,50 @@ static bool describe(const struct engine *e, const struct flow *f, struct planta
 static bool fold(struct engine *e, struct flow *f)
 {
 	struct plantab_traffic t = plantab_take(e->plans, f->place - 1);
+	struct wildcard *last;
 
 	if (!t.packets)
 		return false;
 	compose(e, f);
 	engine_account(e, &f->plan, &f->key, t.packets, t.bytes);
-	e->counters[ENGINE_FORWARDED] += t.packets;
-	e->counters[ENGINE_FORWARDED_BYTES] += t.bytes;
+	if (f->plan.drop) {
+		last = f->plan.steps[f->plan.count - 1].wildcard;
+		if (last)
+			last->drops += t.packets;
+		e->counters[ENGINE_DROP_AFFINITY] += t.packets;
+	} else {
+		e->counters[ENGINE_FORWARDED] += t.packets;
+		e->counters[ENGINE_FORWARDED_BYTES] += t.bytes;
+	}
 	return true;
 }
 
-void engine_fast_unplace(struct engine *e, struct flow *f)
+static void unplace(struct engine *e, struct flow *f)
 {
-	if (!e->plans || !f->place)
+	if (!f->place)
 		return;
 	plantab_remove(e->plans, f->place - 1);
 	fold(e, f);
 	f->place = 0;
+}
+
+void engine_fast_unplace(struct engine *e, struct flow *f)
+{
+	if (e->plans)
+		unplace(e, f);
+}
+
+void engine_fast_wait(struct engine *e, const struct flow_key *k)
+{
+	struct flow *f = e->plans ? fixtab_flow(e->fixed, k) : NULL;
+	struct loose *l = e->plans ? loose_find(e, k) : NULL;
+
+	if (f)
+		unplace(e, f);
+	if (!l)
+		return;
+	unplace(e, &l->flow);
+	let_go(e, &l->flow);
 }
 
 static bool may_stand(const struct engine *e, const struct flow *f)
@@ -127,20 +222,46 @@ void engine_fast_place(struct engine *e, struct flow *f, uint64_t now_ms)
 	uint32_t at;
 
 	if (!may_stand(e, f)) {
-		engine_fast_unplace(e, f);
+		unplace(e, f);
 		return;
 	}
 	compose(e, f);
 	if (!describe(e, f, &plan) || plan.expires_ms <= now_ms) {
-		engine_fast_unplace(e, f);
+		unplace(e, f);
 		return;
 	}
+	if (f->place)
+		fold(e, f);
 	at = plantab_put(e->plans, f->place ? f->place - 1 : PLANTAB_NOWHERE, &plan, f);
 	f->place = at == PLANTAB_NOWHERE ? 0 : at + 1;
 }
 
+/* Flows of wildcards alone may be made up by anybody: half of the table is the others'. */
+void engine_fast_place_loose(struct engine *e, const struct flow_key *k, uint64_t now_ms)
+{
+	struct loose *l;
+
+	if (!plan_has_ports(k->proto))
+		return;
+	l = loose_find(e, k);
+	if (!l && HASH_COUNT(e->loose) < plantab_slots(e->plans) / 2)
+		l = loose_new(e, k, now_ms);
+	if (!l)
+		return;
+	l->used_ms = now_ms;
+	engine_fast_place(e, &l->flow, now_ms);
+	let_go(e, &l->flow);
+}
+
 void engine_fast_change(struct engine *e, struct flow *f, uint64_t now_ms)
 {
+	struct loose *l = e->plans ? loose_find(e, &f->key) : NULL;
+
+	/* Wildcards decided up to now. */
+	if (l) {
+		unplace(e, &l->flow);
+		let_go(e, &l->flow);
+	}
 	if (!e->plans || !f->place)
 		return;
 	fold(e, f);
@@ -163,9 +284,16 @@ static void visit(void *ctx, void *owner)
 		const struct packet p = {.key = f->key};
 
 		engine_refresh(r->e, &f->plan, &p, r->now_ms);
+		if (!f->fixed)
+			((struct loose *)f)->used_ms = r->now_ms;
+	} else if (!f->fixed && r->now_ms - ((struct loose *)f)->used_ms >= LOOSE_IDLE_MS) {
+		unplace(r->e, f);
+		let_go(r->e, f);
+		return;
 	}
 	if (f->plan.generation != r->e->generation || !plantab_is_current(r->e->plans, f->place - 1, expiry(&f->plan)))
 		engine_fast_place(r->e, f, r->now_ms);
+	let_go(r->e, f);
 }
 
 void engine_fast_tick(struct engine *e, uint64_t now_ms)

@@ -11,6 +11,7 @@ struct table {
 	struct planslot_settings settings;
 	struct planslot4 four[SLOTS];
 	struct planslot6 six[SLOTS];
+	struct planway ways[SLOTS];
 	struct plantab *plans;
 	struct bed *b;
 };
@@ -18,7 +19,7 @@ struct table {
 static struct table *begin(void)
 {
 	struct table *t = aligned_alloc(64, sizeof(*t));
-	struct plantab_memory m = {&t->settings, t->four, t->six, SLOTS};
+	struct plantab_memory m = {&t->settings, t->four, t->six, t->ways, SLOTS};
 	static const uint64_t secret[2] = {5, 6};
 	struct wire_msg service = bed_service();
 
@@ -230,22 +231,57 @@ START_TEST(test_ACT_6_first_data_was_seen)
 }
 END_TEST
 
-START_TEST(test_FIX_2_FIX_3_ACT_2_what_stays_here)
+START_TEST(test_FIX_2_dispatch)
 {
-	static const uint8_t zero[4];
+	struct table *t = begin();
+	struct flow_key k = bed_client(40001);
+	struct wire_msg m = bed_fixed(&k, 20);
+	const struct addr hop = bed_addr("10.0.20.11");
+
+	bed_dispatch(&m, "10.0.20.11");
+	bed_message(t->b, 1, &m);
+	bed_packet(t->b, &k, ACK, 1);
+	ck_assert_ptr_nonnull(slot(t));
+	ck_assert_mem_eq(t->ways[slot(t)->head.way].hop, hop.b, 16);
+	ck_assert_uint_eq(slot(t)->tail.set, 0);
+	end(t);
+}
+END_TEST
+
+START_TEST(test_FIX_3_drops_are_counted)
+{
+	struct table *t = begin();
+	struct flow_key k = bed_client(40001);
+	struct wire_msg m = bed_fixed(&k, 20);
+
+	bed_dispatch(&m, "0.0.0.0");
+	bed_message(t->b, 1, &m);
+	bed_packet(t->b, &k, ACK, 1);
+	ck_assert_uint_eq(slot(t)->head.way, PLANSLOT_DROPPED);
+	slot(t)->head.packets += 10;
+	engine_fold_plans(t->b->e);
+	ck_counter(t->b, DROP_AFFINITY, 11);
+	ck_counter(t->b, FORWARDED, 0);
+	end(t);
+}
+END_TEST
+
+/* Numbers to adjust, and who is to be told. */
+START_TEST(test_ACT_2_FIX_3_what_stays_here)
+{
 	struct table *t = begin();
 	struct flow_key k = bed_client(40001);
 
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 2; i++) {
 		struct wire_msg m = bed_fixed(&k, 20);
 
 		if (i == 0) {
-			bed_dispatch(&m, "10.0.20.11");
-		} else if (i == 1) {
-			bed_dispatch(&m, "0.0.0.0");
-		} else {
 			m.seq_adjust = (struct wire_seq_adjust){.seq_delta = 5};
 			wire_set(&m, WIRE_SEG_SEQ_ADJUST, true);
+		} else {
+			bed_dispatch(&m, "0.0.0.0");
+			m.reject = WIRE_REJECT_PROHIBITED;
+			wire_set(&m, WIRE_SEG_REJECT, true);
 		}
 		bed_message(t->b, 1, &m);
 		bed_packet(t->b, &k, ACK, 1);
@@ -254,7 +290,93 @@ START_TEST(test_FIX_2_FIX_3_ACT_2_what_stays_here)
 		m = bed_fixed(&k, 0);
 		bed_message(t->b, 1, &m);
 	}
-	ck_assert_mem_eq(t->four[0].src, zero, 4);
+	end(t);
+}
+END_TEST
+
+/* ---- flows that wildcards alone decide ---- */
+
+static struct wire_msg decides(const char *vip)
+{
+	struct wire_msg m = bed_wildcard(vip, 80);
+
+	bed_nat(&m, WIRE_NAT_DST | WIRE_NAT_DPORT, "10.0.20.11", 8080);
+	return m;
+}
+
+START_TEST(test_WILD_5_plan_of_a_wildcard)
+{
+	struct table *t = begin();
+	struct wire_msg m = decides("203.0.113.77"), none;
+	struct flow_key k = bed_client(40001);
+	const struct wildcard *w;
+
+	bed_message(t->b, 1, &m);
+	memcpy(k.dst, bed_addr("203.0.113.77").b, 16);
+	bed_packet(t->b, &k, ACK, 1);
+	ck_assert_ptr_nonnull(slot(t));
+	slot(t)->head.packets += 10;
+	engine_fold_plans(t->b->e);
+	w = wildtab_first(engine_wildcards(t->b->e));
+	while (w && w->a.packets != 11)
+		w = w->next;
+	ck_assert_ptr_nonnull(w);
+	/* Idle it makes room. */
+	bed_wait(t->b, 9000);
+	ck_assert_ptr_nonnull(slot(t));
+	bed_wait(t->b, 2000);
+	ck_assert_uint_eq(plantab_stats(t->plans)->placed, 0);
+	/* Gone with its wildcard. */
+	bed_packet(t->b, &k, ACK, 1);
+	ck_assert_ptr_nonnull(slot(t));
+	none = m;
+	none.wildcard.ttl = 0;
+	bed_message(t->b, 1, &none);
+	ck_assert_ptr_null(slot(t));
+	bed_wait(t->b, 600);
+	ck_assert_uint_eq(plantab_stats(t->plans)->placed, 0);
+	end(t);
+}
+END_TEST
+
+/* A fixed affinity comes for it: that decides (FIX-7). */
+START_TEST(test_FIX_7_WILD_5_fixed_takes_over)
+{
+	static const uint8_t second[4] = {10, 0, 20, 12};
+	struct table *t = begin();
+	struct wire_msg m = decides("203.0.113.77"), fixed;
+	struct flow_key k = bed_client(40001);
+
+	bed_message(t->b, 1, &m);
+	memcpy(k.dst, bed_addr("203.0.113.77").b, 16);
+	bed_packet(t->b, &k, ACK, 1);
+	ck_assert_ptr_nonnull(slot(t));
+	fixed = to_server(&k, "10.0.20.12", 20);
+	bed_message(t->b, 1, &fixed);
+	ck_assert_ptr_null(slot(t));
+	bed_packet(t->b, &k, ACK, 1);
+	ck_assert_mem_eq(slot(t)->new_dst, second, 4);
+	ck_assert_uint_eq(plantab_stats(t->plans)->placed, 1);
+	end(t);
+}
+END_TEST
+
+/* Anybody can make these up: half of the table stays for the others. */
+START_TEST(test_FA_5_WILD_5_half_of_the_table)
+{
+	struct table *t = begin();
+	struct wire_msg m = decides("203.0.113.77");
+
+	bed_message(t->b, 1, &m);
+	for (uint16_t port = 1; port <= SLOTS; port++) {
+		struct flow_key k = bed_client(port);
+
+		memcpy(k.dst, bed_addr("203.0.113.77").b, 16);
+		bed_packet(t->b, &k, ACK, 1);
+		bed_clear(t->b);
+	}
+	ck_assert_uint_le(plantab_stats(t->plans)->placed, SLOTS / 2);
+	ck_assert_uint_gt(plantab_stats(t->plans)->placed, SLOTS / 3);
 	end(t);
 }
 END_TEST
@@ -323,7 +445,12 @@ static void add(TCase *t)
 	tcase_add_test(t, test_FIX_4_kernels_counts_are_the_affinitys);
 	tcase_add_test(t, test_ACT_6_what_a_manager_wants_to_see);
 	tcase_add_test(t, test_ACT_6_first_data_was_seen);
-	tcase_add_test(t, test_FIX_2_FIX_3_ACT_2_what_stays_here);
+	tcase_add_test(t, test_FIX_2_dispatch);
+	tcase_add_test(t, test_FIX_3_drops_are_counted);
+	tcase_add_test(t, test_ACT_2_FIX_3_what_stays_here);
+	tcase_add_test(t, test_WILD_5_plan_of_a_wildcard);
+	tcase_add_test(t, test_FIX_7_WILD_5_fixed_takes_over);
+	tcase_add_test(t, test_FA_5_WILD_5_half_of_the_table);
 	tcase_add_test(t, test_FA_9_held_flow_has_no_plan);
 	tcase_add_test(t, test_FIX_5_FIX_9_deleted_is_not_asked_for);
 	tcase_add_test(t, test_FA_8_no_plan_for_what_is_never_matched);

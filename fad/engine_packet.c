@@ -250,9 +250,7 @@ static struct held_flow *hold_get(struct engine *e, const struct flow_key *k, ui
 
 	if (f)
 		return f;
-	/* None of its packets is to pass by those that wait. */
-	if (e->plans && fixtab_flow(e->fixed, k))
-		engine_fast_unplace(e, fixtab_flow(e->fixed, k));
+	engine_fast_wait(e, k);
 	return hold_begin(e->hold, k, now_ms);
 }
 
@@ -687,8 +685,12 @@ void engine_pass(struct engine *e, struct packet *p, const struct passage *way, 
 	engine_account(e, plan, &p->key, segment_count(p), p->len);
 	engine_refresh(e, plan, p, now_ms);
 	send_on(e, plan, p);
-	if (e->plans && plan != &local)
-		engine_fast_place(e, f, now_ms);
+	if (e->plans && way->kind != PASSAGE_RETURNED && !p->fragment && !p->follows) {
+		if (f)
+			engine_fast_place(e, f, now_ms);
+		else
+			engine_fast_place_loose(e, &p->key, now_ms);
+	}
 }
 
 /* Of the wire or of the hold: behind those of its flow that are waiting. */

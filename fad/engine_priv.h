@@ -47,6 +47,7 @@ struct engine {
 	uint32_t advert_plens[2][129]; /* prefixes advertised, by family (IPv4 first) and length */
 	struct forward_stat *forwards;
 	struct plantab *plans; /* NULL: every packet comes up */
+	struct loose *loose;   /* flows without a fixed affinity that are placed there */
 	uint64_t generation;   /* of composed plans; changes with the set of wildcards */
 	uint64_t next_sweep_ms;
 	uint64_t ticked_ms;            /* when time was last told */
@@ -213,6 +214,10 @@ bool engine_reject(struct engine *e, enum wire_reject_kind kind, const struct pa
 void engine_void_plans(struct engine *e);
 /* A packet of the flow went through: its plan may stand in the kernel from here on, or no more. */
 void engine_fast_place(struct engine *e, struct flow *f, uint64_t now_ms);
+/* The same for one that wildcards alone decide. */
+void engine_fast_place_loose(struct engine *e, const struct flow_key *k, uint64_t now_ms);
+/* Packets of this key are to wait here: none may pass by them. */
+void engine_fast_wait(struct engine *e, const struct flow_key *k);
 /* It must not: take it out, and count what went by it. */
 void engine_fast_unplace(struct engine *e, struct flow *f);
 /* Affinities of the flow have changed. */

@@ -46,6 +46,14 @@ struct {
 	__type(value, struct planslot6);
 } plans6 SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, uint32_t);
+	__type(value, struct planway);
+} ways SEC(".maps");
+
 /* What is known of a packet that may have a plan. */
 struct traveller {
 	uint32_t l4;     /* of the transport header, in the frame */
@@ -56,11 +64,9 @@ struct traveller {
 	uint8_t ttl;
 };
 
-enum plan_found {
-	PLAN_NONE, /* there is none, or none that the packet may take: up, if anything matches */
-	PLAN_DONE, /* carried out */
-	PLAN_LOST, /* could not be written */
-};
+/* There is no plan, or none that the packet may take: up, if anything matches.  Else what tc is to do with it. */
+#define PLAN_NONE (-2)
+#define PLAN_HOP  (-3) /* on to the next hop; not from there, where the stack is full already */
 
 /* Not to be looked up at all. */
 static __always_inline bool up(uint32_t why)
@@ -155,16 +161,20 @@ static __always_inline bool may_take(struct __sk_buff *skb, const struct planslo
 		count(CLASSIFIER_PLAN_STALE);
 		return false;
 	}
-	if ((tail->up & t->shows) && (!silent || (tail->set & PLANSLOT_ASKS))) {
+	/* Who looks at drops gets to see them by the agent. */
+	if ((tail->up & t->shows || (head->way == PLANSLOT_DROPPED && settings.looked_on)) &&
+	    (!silent || (tail->set & PLANSLOT_ASKS))) {
 		count(CLASSIFIER_PLAN_INTEREST);
 		return false;
 	}
+	if (head->way == PLANSLOT_DROPPED)
+		return true;
 	if (t->ttl <= 1) {
 		count(CLASSIFIER_PLAN_TTL);
 		return false;
 	}
-	/* Without an agent nobody tells its sender better than the kernel. */
-	if (size > plans.least_mtu && !t->may_be_cut && !silent) {
+	/* To a next hop the kernel cuts nothing.  Without an agent nobody tells its sender better than the kernel. */
+	if (size > plans.least_mtu && (!t->may_be_cut || head->way) && !silent) {
 		count(CLASSIFIER_PLAN_MTU);
 		return false;
 	}
@@ -220,9 +230,21 @@ static __always_inline bool differs(const void *a, const void *b, int words)
 	return d;
 }
 
+/* The number was checked when it was written; a reader beside the writer may see any. */
+static __always_inline bool read_way(uint32_t number, struct classifier_address *hop)
+{
+	const struct planway *way = bpf_map_lookup_elem(&ways, &number);
+
+	if (!way)
+		return false;
+	hop->family = way->family;
+	__builtin_memcpy(hop->addr, way->hop, 16);
+	return true;
+}
+
 #define PLAN_READ(family, words)                                                                                       \
 	static __always_inline bool read##family(struct planslot##family *slot, struct planslot##family *want,         \
-						 uint64_t packets, uint32_t bytes)                                     \
+						 struct classifier_address *hop, uint64_t packets, uint32_t bytes)     \
 	{                                                                                                              \
 		uint32_t seq = look(&slot->head.seq);                                                                  \
                                                                                                                        \
@@ -235,8 +257,11 @@ static __always_inline bool differs(const void *a, const void *b, int words)
 		    slot->tail.dport == want->tail.dport && slot->tail.proto == want->tail.proto) {                    \
 			want->head.generation = slot->head.generation;                                                 \
 			want->head.expires = slot->head.expires;                                                       \
+			want->head.way = slot->head.way;                                                               \
 			__builtin_memcpy(want->new_src, slot->new_src, (words)*2);                                     \
 			want->tail = slot->tail;                                                                       \
+			if (want->head.way && want->head.way != PLANSLOT_DROPPED)                                      \
+				read_way(want->head.way, hop);                                                         \
 			add_fully(&slot->head.bytes, bytes);                                                           \
 			if (look(&slot->head.seq) == seq)                                                              \
 				return true;                                                                           \
@@ -250,8 +275,25 @@ static __always_inline bool differs(const void *a, const void *b, int words)
 PLAN_READ(4, 4)
 PLAN_READ(6, 16)
 
+/* What the kernel looks at before it routes a packet must be looked at here when it does not (FA-7). */
+static __always_inline bool is_intact(struct __sk_buff *skb)
+{
+	uint16_t ip[10];
+	uint32_t sum = 0;
+
+	if (skb->protocol != bpf_htons(ETH_P_IP))
+		return true;
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, ip, sizeof(ip)) < 0)
+		return false;
+	for (int i = 0; i < 10; i++)
+		sum += ip[i];
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
+}
+
 #define PLAN_RUN(family, at)                                                                                           \
-	static __noinline uint32_t run##family(struct __sk_buff *skb, uint32_t silent)                                 \
+	static __noinline int run##family(struct __sk_buff *skb, uint32_t silent, struct classifier_address *hop)      \
 	{                                                                                                              \
 		struct planslot##family want = {}, *slot;                                                              \
 		uint64_t packets = skb->gso_segs ? skb->gso_segs : 1;                                                  \
@@ -265,16 +307,21 @@ PLAN_READ(6, 16)
 			uint32_t n = planslot_probe(hash, plan_slots, i);                                              \
                                                                                                                        \
 			slot = bpf_map_lookup_elem(&plans##family, &n);                                                \
-			if (!slot || !read##family(slot, &want, packets, t.len))                                       \
+			if (!slot || !read##family(slot, &want, hop, packets, t.len))                                  \
 				continue;                                                                              \
 			if (!may_take(skb, &want.head, &want.tail, &t, silent)) {                                      \
 				__sync_fetch_and_add(&slot->head.packets, -packets);                                   \
 				__sync_fetch_and_add(&slot->head.bytes, -(uint64_t)t.len);                             \
 				return PLAN_NONE;                                                                      \
 			}                                                                                              \
-			slot->head.last = planslot_time(bpf_ktime_get_ns());                                           \
-			return carry_out(skb, &want.tail, want.new_src, at, sizeof(want.new_src) * 2, &t) ? PLAN_DONE  \
-													  : PLAN_LOST; \
+			count(CLASSIFIER_PLAN);                                                                        \
+			if (want.head.way == PLANSLOT_DROPPED)                                                         \
+				return TC_ACT_SHOT;                                                                    \
+			if (want.head.way && !is_intact(skb))                                                          \
+				return drop(CLASSIFIER_DROPPED_SUM);                                                   \
+			if (!carry_out(skb, &want.tail, want.new_src, at, sizeof(want.new_src) * 2, &t))               \
+				return drop(CLASSIFIER_DROPPED_PLAN);                                                  \
+			return want.head.way ? PLAN_HOP : PASS;                                                        \
 		}                                                                                                      \
 		return PLAN_NONE;                                                                                      \
 	}
@@ -283,15 +330,18 @@ PLAN_RUN(4, ETH_HLEN + __builtin_offsetof(struct iphdr, saddr))
 PLAN_RUN(6, ETH_HLEN + __builtin_offsetof(struct ipv6hdr, saddr))
 
 /* silent: there is no agent to bring anything up to. */
-static __always_inline uint32_t run_plan(struct __sk_buff *skb, bool silent)
+static __always_inline int run_plan(struct __sk_buff *skb, bool silent)
 {
+	struct classifier_address hop = {};
+	int action = PLAN_NONE;
+
 	if (!plans.placed || skb->vlan_present || skb->pkt_type != PACKET_HOST)
 		return PLAN_NONE;
 	if (skb->protocol == bpf_htons(ETH_P_IP))
-		return run4(skb, silent);
-	if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		return run6(skb, silent);
-	return PLAN_NONE;
+		action = run4(skb, silent, &hop);
+	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		action = run6(skb, silent, &hop);
+	return action == PLAN_HOP ? forward(skb, &hop) : action;
 }
 
 #endif

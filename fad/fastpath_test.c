@@ -27,6 +27,7 @@ struct fixture {
 	int program;
 	uint32_t at; /* of the plan placed */
 	size_t run;
+	int verdict; /* of the latest packet */
 	uint8_t frame[FRAME];
 	size_t len;
 };
@@ -98,7 +99,7 @@ static uint32_t run(struct fixture *f, const uint8_t *packet, size_t len)
 	f->len = opts.data_size_out - ETH_HLEN;
 	for (int i = CLASSIFIER_SEEN + 1; i < CLASSIFIER_COUNTERS; i++)
 		moved |= (uint32_t)(after[i] - before[i] == 1) << i;
-	ck_assert_int_eq((int)opts.retval, TC_ACT_UNSPEC);
+	f->verdict = (int)opts.retval;
 	return moved;
 }
 
@@ -143,6 +144,7 @@ static void check_vector(void *ctx, struct vector *v)
 	if (simple || p.fragment || p.l4 != (p.key.family == 4 ? 20 : 40)) {
 		moved = run(f, v->in, v->in_len);
 		ck_assert_msg(moved == (simple ? BIT(PLAN) : BIT(PASSED) | unasked(&p)), "%s: %x", v->name, moved);
+		ck_assert_int_eq(f->verdict, TC_ACT_UNSPEC);
 		ck_assert_uint_eq(f->len, v->in_len);
 		ck_assert_msg(!memcmp(f->frame + ETH_HLEN, simple ? v->out : v->in, v->in_len), "%s", v->name);
 		ck_assert_uint_eq(plantab_take(f->plans, at).packets, simple);
@@ -255,6 +257,108 @@ START_TEST(test_FA_7_too_large_goes_up)
 }
 END_TEST
 
+/* ---- ways ---- */
+
+static void add_neighbour(void)
+{
+	netns_run("ip link add w0 type veth peer name w1");
+	netns_run("ip link set w0 mtu 1600");
+	netns_run("ip addr add 10.9.0.1/24 dev w0");
+	netns_run("ip addr add fd09::1/64 dev w0 nodad");
+	netns_run("ip link set w0 up");
+	netns_run("ip link set w1 up");
+	netns_run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+}
+
+START_TEST(test_FIX_2_FA_7_to_a_next_hop)
+{
+	const struct netns_packet *both[] = {&tcp4, &tcp6};
+	struct fixture f;
+
+	begin(&f);
+	add_neighbour();
+	for (int i = 0; i < 2; i++) {
+		struct netns_packet d = *both[i];
+		struct plantab_plan plan = place(&f, &d);
+		uint32_t ip = i ? 40 : 20;
+
+		plan.next_hop = netns_addr(i ? "fd09::3" : "10.9.0.3");
+		plantab_put(f.plans, f.at, &plan, &f);
+		ck_assert_uint_eq(run_described(&f, &d, 0x10), BIT(PLAN) | BIT(FORWARDED));
+		ck_assert_int_eq(f.verdict, TC_ACT_REDIRECT);
+		ck_assert_uint_eq(f.frame[ETH_HLEN + (i ? 7 : 8)], 63);
+		ck_assert_uint_eq(f.frame[ETH_HLEN + ip + 2] << 8 | f.frame[ETH_HLEN + ip + 3], 8080);
+		if (!i)
+			ck_assert_uint_eq(checksum_fold(checksum_add(0, f.frame + ETH_HLEN, 20)), 0xffff);
+		/* The kernel does not cut it: the agent does. */
+		d.payload = 1500;
+		ck_assert_uint_eq(run_described(&f, &d, 0x10), BIT(PLAN_MTU) | BIT(PASSED));
+		d.payload = 0;
+		/* What is at its end goes up, and the other next hop has its own way. */
+		d.ttl = 1;
+		ck_assert_uint_eq(run_described(&f, &d, 0x10), BIT(PLAN_TTL) | BIT(PASSED));
+		d.ttl = 64;
+		plan.next_hop = netns_addr(i ? "fd0a::3" : "10.10.0.3"); /* nowhere */
+		plantab_put(f.plans, f.at, &plan, &f);
+		ck_assert_uint_eq(run_described(&f, &d, 0x10), BIT(PLAN) | BIT(DROPPED_NO_ROUTE));
+		ck_assert_int_eq(f.verdict, TC_ACT_SHOT);
+		plan.next_hop = (struct addr){0};
+		plantab_put(f.plans, f.at, &plan, &f);
+		ck_assert_uint_eq(run_described(&f, &d, 0x10), BIT(PLAN));
+		ck_assert_int_eq(f.verdict, TC_ACT_UNSPEC);
+	}
+	end(&f);
+}
+END_TEST
+
+/* The kernel does not see it, so nobody else would. */
+START_TEST(test_FA_7_bad_sum_does_not_reach_the_next_hop)
+{
+	struct plantab_plan plan;
+	uint8_t packet[FRAME];
+	struct fixture f;
+	size_t len;
+
+	begin(&f);
+	add_neighbour();
+	plan = place(&f, &tcp4);
+	plan.next_hop = netns_addr("10.9.0.3");
+	plantab_put(f.plans, f.at, &plan, &f);
+	len = netns_build(&tcp4, packet);
+	packet[10] ^= 1;
+	ck_assert_uint_eq(run(&f, packet, len), BIT(PLAN) | BIT(DROPPED_SUM));
+	ck_assert_int_eq(f.verdict, TC_ACT_SHOT);
+	end(&f);
+}
+END_TEST
+
+START_TEST(test_FIX_3_drops)
+{
+	const struct netns_packet *both[] = {&tcp4, &tcp6};
+	struct fixture f;
+
+	begin(&f);
+	for (int i = 0; i < 2; i++) {
+		struct netns_packet d = *both[i];
+		struct plantab_plan plan = place(&f, &d);
+
+		plan.drop = true;
+		plantab_put(f.plans, f.at, &plan, &f);
+		d.ttl = 1; /* dropped first */
+		d.payload = 1500;
+		ck_assert_uint_eq(run_described(&f, &d, 0x10), BIT(PLAN));
+		ck_assert_int_eq(f.verdict, TC_ACT_SHOT);
+		ck_assert_uint_eq(plantab_take(f.plans, f.at).packets, 1);
+		/* Somebody looks on: the agent shows it. */
+		classifier_show_drops(f.c, true);
+		ck_assert_uint_eq(run_described(&f, &d, 0x10), BIT(PLAN_INTEREST) | BIT(PASSED));
+		classifier_show_drops(f.c, false);
+		ck_assert_uint_eq(plantab_take(f.plans, f.at).packets, 0);
+	}
+	end(&f);
+}
+END_TEST
+
 START_TEST(test_FA_6_plans_outlive_the_agent)
 {
 	struct fixture f;
@@ -298,6 +402,9 @@ int main(void)
 	tcase_add_test(t, test_ACT_1_KEY_3_vectors_in_the_kernel);
 	tcase_add_test(t, test_FA_6_what_goes_up);
 	tcase_add_test(t, test_FA_7_too_large_goes_up);
+	tcase_add_test(t, test_FIX_2_FA_7_to_a_next_hop);
+	tcase_add_test(t, test_FA_7_bad_sum_does_not_reach_the_next_hop);
+	tcase_add_test(t, test_FIX_3_drops);
 	tcase_add_test(t, test_FA_6_plans_outlive_the_agent);
 	tcase_set_timeout(t, 120);
 	suite_add_tcase(s, t);

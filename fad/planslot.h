@@ -26,16 +26,20 @@
 /* `up` beyond the interest bits 0 to 6, which a packet may show to the kernel. */
 #define PLANSLOT_DATA 0x40
 
+/* `way`: out of the router.  Else the number of what `ways` has: see struct planway. */
+#define PLANSLOT_ROUTED  0
+#define PLANSLOT_DROPPED 0xffffffffu
+
 /*
  * seq 0: never used; odd: being written, or free; even: good.
- * Written by fad: seq, generation, expires and what follows the head.  Written by the kernel: last, packets, bytes,
+ * Written by fad: seq, generation, expires, way and what follows the head.  Written by the kernel: packets, bytes,
  * which run on when the slot gets another flow.
  */
 struct planslot_head {
 	uint32_t seq;
 	uint32_t generation; /* of all plans; another one than the settings': to be composed anew */
 	uint32_t expires;    /* coarse time */
-	uint32_t last;       /* coarse time of the latest packet */
+	uint32_t way;        /* PLANSLOT_ROUTED and so on */
 	uint64_t packets;
 	uint64_t bytes; /* from the IP header on */
 };
@@ -65,6 +69,18 @@ struct planslot6 {
 	uint8_t zero[16];
 } __attribute__((aligned(64)));
 
+/*
+ * A way that many plans may share; number 0 is none.  Written before a slot names it, and anew only when no slot names
+ * it any more: who finds the slot's seq unchanged after he has copied both has read what belongs together.
+ */
+struct planway {
+	uint8_t family; /* of the next hop: 4, 6 */
+	uint8_t zero[7];
+	uint8_t hop[16];
+	uint64_t unused;
+} __attribute__((aligned(32)));
+
+_Static_assert(sizeof(struct planway) == 32, "half a line");
 _Static_assert(sizeof(struct planslot_head) == 32, "head");
 _Static_assert(sizeof(struct planslot_tail) == 16, "tail");
 _Static_assert(sizeof(struct planslot4) == 64, "one line");

@@ -3,10 +3,20 @@
  * See plantab.h.  A slot is written as a sequence lock: odd, the fields, even.
  * Readers are in the kernel, and may come at any moment.
  */
+/* Without OOM aborts inside uthash: a failed insertion leaves hh.tbl NULL. */
+#define HASH_NONFATAL_OOM 1
 #include "fad/plantab.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
+
+/* One that is in use. */
+struct way {
+	struct planway content;
+	uint32_t number, references;
+	UT_hash_handle hh;
+};
 
 /* What is known here of a slot. */
 struct shadow {
@@ -15,6 +25,7 @@ struct shadow {
 	uint64_t expires_ms;
 	uint32_t generation;
 	uint32_t listed; /* where in the list of those used */
+	struct way *way; /* NULL: none that others could share */
 };
 
 struct plantab {
@@ -22,6 +33,9 @@ struct plantab {
 	struct shadow *shadows; /* IPv4's, then IPv6's: a place is an index in here */
 	uint32_t *used;         /* places, stats.placed of them, in no order: what there is to sweep */
 	uint32_t cursor;        /* of the sweep: an index in `used` */
+	struct way *ways;
+	uint32_t *free_ways; /* numbers; a stack */
+	uint32_t free_way_count;
 	struct plantab_stats stats;
 };
 
@@ -34,10 +48,13 @@ struct plantab *plantab_new(const struct plantab_memory *memory, const uint64_t 
 	t->m = *memory;
 	t->shadows = calloc((size_t)memory->slots * 2, sizeof(*t->shadows));
 	t->used = calloc((size_t)memory->slots * 2, sizeof(*t->used));
-	if (!t->shadows || !t->used) {
+	t->free_ways = calloc(memory->slots, sizeof(*t->free_ways));
+	if (!t->shadows || !t->used || !t->free_ways) {
 		plantab_free(t);
 		return NULL;
 	}
+	for (uint32_t number = memory->slots - 1; number > 0; number--)
+		t->free_ways[t->free_way_count++] = number;
 	memcpy(t->m.settings->key, key, sizeof(t->m.settings->key));
 	t->m.settings->generation = 1;
 	return t;
@@ -45,8 +62,15 @@ struct plantab *plantab_new(const struct plantab_memory *memory, const uint64_t 
 
 void plantab_free(struct plantab *t)
 {
+	struct way *w, *next;
+
 	if (!t)
 		return;
+	HASH_ITER (hh, t->ways, w, next) {
+		HASH_DEL(t->ways, w);
+		free(w);
+	}
+	free(t->free_ways);
 	free(t->shadows);
 	free(t->used);
 	free(t);
@@ -62,6 +86,11 @@ void plantab_least_mtu(struct plantab *t, uint32_t mtu)
 	__atomic_store_n(&t->m.settings->least_mtu, mtu, __ATOMIC_RELAXED);
 }
 
+uint32_t plantab_slots(const struct plantab *t)
+{
+	return t->m.slots;
+}
+
 const struct plantab_stats *plantab_stats(const struct plantab *t)
 {
 	return &t->stats;
@@ -70,6 +99,52 @@ const struct plantab_stats *plantab_stats(const struct plantab *t)
 static struct planslot_head *head_at(const struct plantab *t, uint32_t at)
 {
 	return at < t->m.slots ? &t->m.slots4[at].head : &t->m.slots6[at - t->m.slots].head;
+}
+
+/* ---- ways ---- */
+
+static struct way *way_new(struct plantab *t, const struct planway *content)
+{
+	struct way *w = t->free_way_count ? calloc(1, sizeof(*w)) : NULL;
+
+	if (!w)
+		return NULL;
+	w->content = *content;
+	HASH_ADD(hh, t->ways, content, sizeof(w->content), w);
+	if (!w->hh.tbl) {
+		free(w);
+		return NULL;
+	}
+	w->number = t->free_ways[--t->free_way_count];
+	t->m.ways[w->number] = *content;
+	return w;
+}
+
+/* False: there is no room for another. */
+static bool way_get(struct plantab *t, const struct plantab_plan *plan, struct way **way)
+{
+	struct planway content = {.family = plan->next_hop.family};
+
+	*way = NULL;
+	if (plan->drop || addr_is_zero(&plan->next_hop))
+		return true;
+	memcpy(content.hop, plan->next_hop.b, sizeof(content.hop));
+	HASH_FIND(hh, t->ways, &content, sizeof(content), *way);
+	if (!*way)
+		*way = way_new(t, &content);
+	if (*way)
+		(*way)->references++;
+	return *way != NULL;
+}
+
+/* No slot names it any more. */
+static void way_put(struct plantab *t, struct way *w)
+{
+	if (!w || --w->references)
+		return;
+	t->free_ways[t->free_way_count++] = w->number;
+	HASH_DEL(t->ways, w);
+	free(w);
 }
 
 /* ---- writing ---- */
@@ -140,6 +215,11 @@ static void write_slot(struct plantab *t, uint32_t at, const struct plantab_plan
 
 	__atomic_store_n(&h->generation, t->m.settings->generation, __ATOMIC_RELAXED);
 	__atomic_store_n(&h->expires, planslot_time(plan->expires_ms * 1000000), __ATOMIC_RELAXED);
+	__atomic_store_n(&h->way,
+			 plan->drop           ? PLANSLOT_DROPPED
+			 : t->shadows[at].way ? t->shadows[at].way->number
+					      : PLANSLOT_ROUTED,
+			 __ATOMIC_RELAXED);
 	if (at < t->m.slots) {
 		fill4(&four, plan);
 		copy_words(t->m.slots4[at].src, four.src, sizeof(four) - sizeof(four.head));
@@ -216,17 +296,29 @@ static void occupy(struct plantab *t, uint32_t at, void *owner)
 
 uint32_t plantab_put(struct plantab *t, uint32_t at, const struct plantab_plan *plan, void *owner)
 {
+	struct way *way, *old;
+
+	if (!way_get(t, plan, &way)) {
+		t->stats.no_room++;
+		if (at != PLANTAB_NOWHERE)
+			plantab_remove(t, at);
+		return PLANTAB_NOWHERE;
+	}
 	if (at == PLANTAB_NOWHERE) {
 		at = find_place(t, plan);
 		if (at == PLANTAB_NOWHERE) {
+			way_put(t, way);
 			t->stats.no_room++;
 			return at;
 		}
 		occupy(t, at, owner);
 	}
+	old = t->shadows[at].way;
+	t->shadows[at].way = way;
 	t->shadows[at].expires_ms = plan->expires_ms;
 	t->shadows[at].generation = t->m.settings->generation;
 	write_slot(t, at, plan);
+	way_put(t, old);
 	return at;
 }
 
@@ -241,6 +333,8 @@ void plantab_remove(struct plantab *t, uint32_t at)
 
 	begin_write(head_at(t, at)); /* and stays so until it is used again */
 	t->shadows[at].owner = NULL;
+	way_put(t, t->shadows[at].way);
+	t->shadows[at].way = NULL;
 	/* Without a gap; behind the sweep, so that it misses none of those before it. */
 	t->stats.placed--;
 	if (hole < t->cursor) {

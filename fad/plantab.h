@@ -20,7 +20,8 @@ struct plantab_memory {
 	struct planslot_settings *settings;
 	struct planslot4 *slots4;
 	struct planslot6 *slots6;
-	uint32_t slots; /* of each family: a power of two */
+	struct planway *ways;
+	uint32_t slots; /* of each family: a power of two; as many ways */
 };
 
 /* A plan as the kernel is to carry it out. */
@@ -28,8 +29,10 @@ struct plantab_plan {
 	struct flow_key key;
 	struct plan_edit edit;
 	struct plan_delta delta;
-	uint16_t up; /* interest bits that bring a packet up */
-	bool asks;   /* a manager wants to decide about those */
+	bool drop;
+	struct addr next_hop; /* family 0: by destination address */
+	uint16_t up;          /* interest bits that bring a packet up */
+	bool asks;            /* a manager wants to decide about those */
 	uint64_t expires_ms;
 };
 
@@ -41,7 +44,7 @@ struct plantab_traffic {
 struct plantab_stats {
 	uint64_t placed;      /* now */
 	uint64_t placed_high; /* the most ever */
-	uint64_t no_room;     /* plans for which all places were taken */
+	uint64_t no_room;     /* plans for which all places were taken, or all ways */
 };
 
 struct plantab;
@@ -57,7 +60,8 @@ void plantab_least_mtu(struct plantab *t, uint32_t mtu);
 
 /*
  * Place a plan, or write it anew at its place.  at: a place given before, or PLANTAB_NOWHERE.  Returns the place, or
- * PLANTAB_NOWHERE: all of its places are taken.  owner: what plantab_sweep() gives back.
+ * PLANTAB_NOWHERE: all of its places, or all ways, are taken; what was there is gone then.  owner: what plantab_sweep()
+ * gives back.
  */
 #define PLANTAB_NOWHERE UINT32_MAX
 uint32_t plantab_put(struct plantab *t, uint32_t at, const struct plantab_plan *plan, void *owner);
@@ -68,6 +72,7 @@ struct plantab_traffic plantab_take(struct plantab *t, uint32_t at);
 /* Visit the owners of the next n places in use, each once at most, round and round.  The visitor may place and remove.
  */
 void plantab_sweep(struct plantab *t, uint32_t n, void (*visit)(void *ctx, void *owner), void *ctx);
+uint32_t plantab_slots(const struct plantab *t); /* of each family */
 const struct plantab_stats *plantab_stats(const struct plantab *t);
 
 #endif

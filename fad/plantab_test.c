@@ -17,6 +17,7 @@ struct bed {
 	struct planslot_settings settings;
 	struct planslot4 four[SLOTS];
 	struct planslot6 six[SLOTS];
+	struct planway ways[SLOTS];
 	struct plantab *t;
 };
 
@@ -25,7 +26,7 @@ static const uint64_t secret[2] = {0x1234567890abcdef, 0xfedcba0987654321};
 static struct bed *begin(void)
 {
 	struct bed *b = aligned_alloc(64, sizeof(*b));
-	struct plantab_memory m = {&b->settings, b->four, b->six, SLOTS};
+	struct plantab_memory m = {&b->settings, b->four, b->six, b->ways, SLOTS};
 
 	memset(b, 0, sizeof(*b));
 	b->t = plantab_new(&m, secret);
@@ -192,6 +193,64 @@ START_TEST(test_FIX_4_traffic_is_taken_once)
 }
 END_TEST
 
+/* One next hop has one way, for as long as a plan has it; a full table of them refuses, and takes out what was there.
+ */
+START_TEST(test_FIX_2_ways_are_shared)
+{
+	struct bed *b = begin();
+	struct plantab_plan p = plan_of(4, 1), q = plan_of(6, 2);
+	uint32_t at, other, way;
+
+	p.next_hop = q.next_hop = (struct addr){.family = 4, .b = {10, 9, 0, 3}};
+	at = plantab_put(b->t, PLANTAB_NOWHERE, &p, b);
+	other = plantab_put(b->t, PLANTAB_NOWHERE, &q, b);
+	way = b->four[at].head.way;
+	ck_assert_uint_ne(way, PLANSLOT_ROUTED);
+	ck_assert_uint_lt(way, SLOTS);
+	ck_assert_uint_eq(b->six[other - SLOTS].head.way, way);
+	ck_assert_uint_eq(b->ways[way].family, 4);
+	ck_assert_mem_eq(b->ways[way].hop, p.next_hop.b, 16);
+	plantab_remove(b->t, at);
+	q.drop = true;
+	plantab_put(b->t, other, &q, b);
+	ck_assert_uint_eq(b->six[other - SLOTS].head.way, PLANSLOT_DROPPED);
+	for (int round = 0; round < 2; round++) {
+		/* All of them, number 0 is none. */
+		for (uint32_t i = 1; i < SLOTS; i++) {
+			p.next_hop.b[3] = (uint8_t)i;
+			at = plantab_put(b->t, i % 2 ? PLANTAB_NOWHERE : at, &p, b);
+			ck_assert_uint_ne(at, PLANTAB_NOWHERE);
+			if (i % 2 == 0)
+				plantab_remove(b->t, at);
+		}
+		plantab_remove(b->t, at);
+	}
+	ck_assert_uint_eq(plantab_stats(b->t)->no_room, 0);
+	end(b);
+}
+END_TEST
+
+START_TEST(test_FA_5_no_way_left_is_refused)
+{
+	struct bed *b = begin();
+	struct plantab_plan p = plan_of(4, 0);
+	uint32_t at = PLANTAB_NOWHERE, n = 0;
+
+	for (uint32_t family = 4; family <= 6; family += 2)
+		for (uint32_t i = 0; i < SLOTS / 2; i++) {
+			p = plan_of((uint8_t)family, i);
+			p.next_hop = (struct addr){.family = 4, .b = {10, 9, (uint8_t)family, (uint8_t)i}};
+			at = plantab_put(b->t, PLANTAB_NOWHERE, &p, b);
+			n += at != PLANTAB_NOWHERE;
+		}
+	ck_assert_uint_eq(n, SLOTS - 1); /* number 0 is none */
+	ck_assert_uint_eq(plantab_stats(b->t)->no_room, 1);
+	p = plan_of(4, 0);
+	ck_assert_uint_eq(plantab_put(b->t, PLANTAB_NOWHERE, &p, b) == PLANTAB_NOWHERE, false);
+	end(b);
+}
+END_TEST
+
 #define VISITED 20
 
 struct visits {
@@ -328,6 +387,8 @@ int main(void)
 	tcase_add_test(t, test_PREC_10_void_at_once);
 	tcase_add_test(t, test_FA_5_full_is_refused);
 	tcase_add_test(t, test_FIX_4_traffic_is_taken_once);
+	tcase_add_test(t, test_FIX_2_ways_are_shared);
+	tcase_add_test(t, test_FA_5_no_way_left_is_refused);
 	tcase_add_test(t, test_FIX_9_each_is_visited_once_a_round);
 	tcase_add_test(t, test_FIX_9_visits_while_some_go);
 	tcase_add_test(t, test_FA_6_no_reader_sees_half_a_plan);

@@ -3,16 +3,37 @@
 
 Topology `single`, with `datapath: tc` whatever the other tests run with: one router sees both directions.
 """
+import contextlib
 import os
 import signal
+import socket
+import sys
 
 import pytest
 
+import peer
 from conftest import LAB_NAME, bring_up, until
 from test_fallback import Download, host
 from turnoutlab.topology import VIPS
 
 TTL = 4
+MANAGER = 0x77F
+# Of a manager of the test's own: one that the server has itself.
+DIRECT = {4: "203.0.113.88", 6: "2001:db8:113::88"}
+PORT, SILENT = 9020, 9021
+BYTES = 30_000_000
+SERVER = """
+import socket, sys
+s = socket.create_server(("::", int(sys.argv[1])), family=socket.AF_INET6, dualstack_ipv6=True)
+print("ready", flush=True)
+while True:
+    c, _ = s.accept()
+    with c:
+        n = 0
+        while chunk := c.recv(1 << 20):
+            n += len(chunk)
+        c.sendall(str(n).encode())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +109,78 @@ def test_refreshed_without_a_packet_FIX_9(served):
     finally:
         reload(original)
         assert until(lambda: {row["state"] for row in served.rows("sm1", "smd", "servers")} == {"up"}, 10)
+
+
+@contextlib.contextmanager
+def decided(lab, *wildcards):
+    """While a manager has these at the agent; nobody is asked anything under them."""
+    common = [peer.precedence(10), peer.identity(lab.address("sm1", "ctl"), "decided")]
+    with peer.Manager(lab.netns("sm1"), lab.address("sm1", "ctl"), MANAGER, lab.key(), port=7519, group=peer.GROUP4,
+                      group_port=7511, wildcards=[[*segments, *common] for segments in wildcards], challenging=True) as m:
+        def known():
+            m.poll()
+            return sum(row["manager"] == "decided" for row in lab.rows("r1", "fad", "wildcards")) == len(wildcards)
+        m.announce()
+        try:
+            assert until(known, 20)
+            yield m
+            m.poll()
+            assert not [x for x in m.inbox if x.type in (peer.MATCH_WILDCARD, peer.MATCH_FIXED, peer.PACKET)]
+        finally:
+            m.withdraw()
+
+
+@contextlib.contextmanager
+def direct_server(lab):
+    """web1 takes connections to an address of its own that no link has."""
+    addresses = [f"{DIRECT[4]}/32", f"{DIRECT[6]}/128"]
+    for address in addresses:
+        lab.run("web1", "ip", "address", "add", address, "dev", "lo", "nodad")
+    server = lab.popen("web1", sys.executable, "-c", SERVER, str(PORT), stdout=-1, text=True)
+    try:
+        assert server.stdout.readline() == "ready\n"
+        yield
+    finally:
+        server.kill()
+        server.communicate()
+        for address in addresses:
+            lab.run("web1", "ip", "address", "delete", address, "dev", "lo")
+
+
+def upload(lab, family):
+    """Send, and hear how much has arrived."""
+    with peer.namespace(lab.netns("client1")):
+        s = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_STREAM)
+    with s:
+        s.settimeout(20)
+        s.connect((DIRECT[family], PORT))
+        s.sendall(bytes(BYTES))
+        s.shutdown(socket.SHUT_WR)
+        return int(s.recv(100))
+
+
+@pytest.mark.parametrize("family", DIRECT)
+def test_wildcards_alone_dispatch_and_drop_in_the_kernel_WILD_5_FIX_2_FIX_3(served, family):
+    vip = DIRECT[family]
+    to_server = [peer.wildcard(vip, dport=PORT, flags=1, forward=served.address("web1", "lan", family)), peer.advertise()]
+    to_nobody = [peer.wildcard(vip, proto=peer.UDP, dport=SILENT, flags=1)]
+    with direct_server(served), decided(served, to_server, to_nobody):
+        assert until(lambda: served.next_hops("core", vip), 10)
+        before = served.counters("r1", "fad")
+        assert upload(served, family) == BYTES
+        after = served.counters("r1", "fad")
+        assert after["punt-port", "received-bytes"] - before["punt-port", "received-bytes"] < 2_000_000
+        assert after["packets", "forwarded-bytes"] - before["packets", "forwarded-bytes"] > BYTES
+        with peer.namespace(served.netns("client1")):
+            s = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+        with s:
+            for _ in range(200):
+                s.sendto(b"to nobody", (vip, SILENT))
+        assert until(lambda: served.counters("r1", "fad")["drops", "affinity"] - after["drops", "affinity"] == 200, 5)
+        last = served.counters("r1", "fad")
+        assert last["packets", "received"] - after["packets", "received"] < 100
+        rows = [row for row in served.rows("r1", "fad", "wildcards") if row["manager"] == "decided"]
+        assert sum(row["drops"] for row in rows) == 200
 
 
 @pytest.mark.parametrize("vip", VIPS)

@@ -41,6 +41,7 @@ typedef __u64 uint64_t;
 
 /* Filled in by classifier_io.c; sizes of the hash maps are set there too. */
 struct classifier_settings settings;
+struct classifier_filter filter;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -149,6 +150,48 @@ static __always_inline bool is_extension(uint8_t next)
 {
 	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS ||
 	       next == IPPROTO_FRAGMENT || next == IPPROTO_AH;
+}
+
+/* Both of fixed size, so that it is a copy where the packet lies in linear memory, as most do. */
+static __always_inline bool load(struct __sk_buff *skb, uint32_t at, void *to, uint32_t size)
+{
+	const uint8_t *data = (const uint8_t *)(long)skb->data;
+
+	if (data + at + size > (const uint8_t *)(long)skb->data_end)
+		return bpf_skb_load_bytes(skb, at, to, size) == 0;
+	__builtin_memcpy(to, data + at, size);
+	return true;
+}
+
+/* ---- what nothing could match ---- */
+
+static __always_inline bool is_set(uint32_t family, uint32_t side, const uint8_t *address)
+{
+	uint32_t bit = classifier_filter_bit(family ? 6 : 4, address) % CLASSIFIER_FILTER_BITS;
+
+	return filter.bits[family][side][bit / 64] >> bit % 64 & 1;
+}
+
+/* No key, wildcard or prefix stored could be about it.  Not said of ICMP, whose errors are about another flow. */
+static __always_inline bool is_nothing(struct __sk_buff *skb)
+{
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		struct iphdr ip;
+
+		return !filter.any[0] && load(skb, ETH_HLEN, &ip, sizeof(ip)) && ip.protocol != IPPROTO_ICMP &&
+		       !is_set(0, CLASSIFIER_FILTER_DST, (const uint8_t *)&ip.daddr) &&
+		       !is_set(0, CLASSIFIER_FILTER_SRC, (const uint8_t *)&ip.saddr);
+	}
+	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6hdr ip;
+
+		/* Behind extension headers there may be ICMP. */
+		return !filter.any[1] && load(skb, ETH_HLEN, &ip, sizeof(ip)) &&
+		       (ip.nexthdr == IPPROTO_TCP || ip.nexthdr == IPPROTO_UDP) &&
+		       !is_set(1, CLASSIFIER_FILTER_DST, ip.daddr.s6_addr) &&
+		       !is_set(1, CLASSIFIER_FILTER_SRC, ip.saddr.s6_addr);
+	}
+	return true;
 }
 
 /* ---- parsing ---- */
@@ -676,9 +719,12 @@ SEC("tc") int classify(struct __sk_buff *skb)
 {
 	uint32_t ifindex = skb->ifindex;
 	struct classifier_interface *interface = bpf_map_lookup_elem(&interfaces, &ifindex);
-	uint64_t silent = silence();
+	uint64_t silent;
 
 	count(CLASSIFIER_SEEN);
+	if (!(interface && interface->drop_unmatched) && is_nothing(skb))
+		return pass(interface, CLASSIFIER_PASSED);
+	silent = silence();
 	if (plan_slots && interface && interface->plans) {
 		int action = run_plan(skb, silent > 0);
 

@@ -77,6 +77,29 @@ struct classifier_prefix6 {
 	uint8_t addr[16];
 };
 
+/*
+ * What nothing could match costs as little as can be: bits by destination and by source, of addresses cut to a prefix.
+ * Everything stored sets the bit of one of its addresses, or counts as being for any; it has been set before that is
+ * stored.  A packet that shows none of its bits matches nothing.
+ */
+#define CLASSIFIER_FILTER_BITS 4096
+#define CLASSIFIER_FILTER_DST  0
+#define CLASSIFIER_FILTER_SRC  1
+struct classifier_filter {
+	uint32_t any[2]; /* IPv4, IPv6: stored, but without such an address */
+	uint64_t bits[2][2][CLASSIFIER_FILTER_BITS / 64];
+};
+
+#define CLASSIFIER_FILTER_PREFIX(family) ((family) == 4 ? 3 : 6) /* bytes */
+static inline uint32_t classifier_filter_bit(uint8_t family, const uint8_t *a)
+{
+	uint32_t x = (uint32_t)a[0] << 16 | (uint32_t)a[1] << 8 | a[2];
+
+	if (family == 6)
+		x = (x ^ (uint32_t)a[3] << 24) + ((uint32_t)a[4] << 8 | a[5]) * 0x85ebca6bu;
+	return x * 0x9e3779b1u >> 20;
+}
+
 /* Addresses that no router forwards to or from. */
 static inline int classifier_martian4(const uint8_t *a)
 {

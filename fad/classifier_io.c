@@ -66,6 +66,7 @@ struct classifier {
 	struct peer *peers;
 	struct own *own;
 	struct attachment *attachments;
+	uint32_t filtered[2][2][CLASSIFIER_FILTER_BITS]; /* how many set each bit of the filter */
 	struct plantab_memory plans;
 	struct log_limit limit;
 	uint64_t failures;
@@ -136,6 +137,8 @@ static int load(struct classifier *c, const struct classifier_limits *limits)
 		r = bpf_map__set_max_entries(c->skel->maps.plans6, limits->plans);
 	if (r == 0 && limits->plans)
 		r = bpf_map__set_max_entries(c->skel->maps.ways, limits->plans);
+	if (r == 0 && limits->plans)
+		r = bpf_map__set_max_entries(c->skel->maps.tags, 2 * limits->plans / PLANSLOT_BUCKET);
 	return r == 0 ? classifier_bpf__load(c->skel) : r;
 }
 
@@ -157,8 +160,10 @@ static int share_plans(struct classifier *c, uint32_t slots)
 		c->plans.slots6 = share(c->skel->maps.plans6, slots * sizeof(struct planslot6));
 	if (c->plans.slots6)
 		c->plans.ways = share(c->skel->maps.ways, slots * sizeof(struct planway));
+	if (c->plans.ways)
+		c->plans.tags = share(c->skel->maps.tags, 2 * (size_t)slots / PLANSLOT_BUCKET * sizeof(uint64_t));
 	c->plans.slots = slots;
-	return c->plans.ways ? 0 : -errno;
+	return c->plans.tags ? 0 : -errno;
 }
 
 static void unshare_plans(struct classifier *c)
@@ -169,6 +174,8 @@ static void unshare_plans(struct classifier *c)
 		munmap(c->plans.slots6, c->plans.slots * sizeof(struct planslot6));
 	if (c->plans.ways)
 		munmap(c->plans.ways, c->plans.slots * sizeof(struct planway));
+	if (c->plans.tags)
+		munmap(c->plans.tags, 2 * (size_t)c->plans.slots / PLANSLOT_BUCKET * sizeof(uint64_t));
 }
 
 bool classifier_plans(struct classifier *c, struct plantab_memory *out)
@@ -438,29 +445,101 @@ static bool failed(struct classifier *c, const char *what, int error)
 	return false;
 }
 
-static bool map_add(struct classifier *c, const struct bpf_map *map, const void *key)
+/* 1: it is new there, or was there; 0: it was there before, or not at all; -1: failed. */
+static int map_put(struct classifier *c, const struct bpf_map *map, const void *key)
 {
 	const uint32_t value = 1;
-	int r = bpf_map_update_elem(bpf_map__fd(map), key, &value, BPF_ANY);
+	int r = bpf_map_update_elem(bpf_map__fd(map), key, &value, BPF_NOEXIST);
 
-	return r == 0 || failed(c, bpf_map__name(map), -r);
+	if (r == 0 || r == -EEXIST)
+		return r == 0;
+	failed(c, bpf_map__name(map), -r);
+	return -1;
+}
+
+static int map_take(struct classifier *c, const struct bpf_map *map, const void *key)
+{
+	int r = bpf_map_delete_elem(bpf_map__fd(map), key);
+
+	if (r == 0 || r == -ENOENT)
+		return r == 0;
+	failed(c, bpf_map__name(map), -r);
+	return -1;
+}
+
+static bool map_add(struct classifier *c, const struct bpf_map *map, const void *key)
+{
+	return map_put(c, map, key) >= 0;
 }
 
 static bool map_del(struct classifier *c, const struct bpf_map *map, const void *key)
 {
-	int r = bpf_map_delete_elem(bpf_map__fd(map), key);
+	return map_take(c, map, key) >= 0;
+}
 
-	return r == 0 || r == -ENOENT || failed(c, bpf_map__name(map), -r);
+/* Something that needs these bits of its addresses is stored, or is no more. */
+static void filter_count(struct classifier *c, uint8_t family, const uint8_t *dst, const uint8_t *dst_mask,
+			 const uint8_t *src, const uint8_t *src_mask, bool add)
+{
+	static const uint8_t all[CLASSIFIER_FILTER_PREFIX(6)] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+	const size_t prefix = CLASSIFIER_FILTER_PREFIX(family);
+	bool by_dst = !memcmp(dst_mask, all, prefix), by_src = !by_dst && !memcmp(src_mask, all, prefix);
+	uint32_t side = by_dst ? CLASSIFIER_FILTER_DST : CLASSIFIER_FILTER_SRC, bit, *count;
+	struct classifier_filter *f = &c->skel->bss->filter;
+	uint64_t *word;
+
+	if (!by_dst && !by_src) {
+		__atomic_store_n(&f->any[family == 6], f->any[family == 6] + (add ? 1 : UINT32_MAX), __ATOMIC_SEQ_CST);
+		return;
+	}
+	bit = classifier_filter_bit(family, by_dst ? dst : src) % CLASSIFIER_FILTER_BITS;
+	count = &c->filtered[family == 6][side][bit];
+	*count += add ? 1 : UINT32_MAX;
+	word = &f->bits[family == 6][side][bit / 64];
+	if (*count)
+		__atomic_store_n(word, *word | UINT64_C(1) << bit % 64, __ATOMIC_SEQ_CST);
+	else
+		__atomic_store_n(word, *word & ~(UINT64_C(1) << bit % 64), __ATOMIC_SEQ_CST);
+}
+
+static void filter_key(struct classifier *c, const struct classifier_key *k, bool add)
+{
+	static const uint8_t all[16] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+					0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+	const struct classifier_shape *s = k->shape < CLASSIFIER_ALL_SHAPES ? &c->settings->shapes[k->shape] : NULL;
+
+	filter_count(c, k->family, k->dst, s ? s->dst_mask : all, k->src, s ? s->src_mask : all, add);
+}
+
+/* The filter first: whoever finds nothing there does not look any further. */
+static bool key_add(struct classifier *c, const struct bpf_map *map, const struct classifier_key *key)
+{
+	int r;
+
+	filter_key(c, key, true);
+	r = map_put(c, map, key);
+	if (r != 1)
+		filter_key(c, key, false);
+	return r >= 0;
+}
+
+static bool key_del(struct classifier *c, const struct bpf_map *map, const struct classifier_key *key)
+{
+	int r = map_take(c, map, key);
+
+	if (r == 1)
+		filter_key(c, key, false);
+	return r >= 0;
 }
 
 bool classifier_wildcard_add(struct classifier *c, const struct classifier_key *key)
 {
-	return map_add(c, c->skel->maps.wildcards, key);
+	return key_add(c, c->skel->maps.wildcards, key);
 }
 
 bool classifier_wildcard_del(struct classifier *c, const struct classifier_key *key)
 {
-	return map_del(c, c->skel->maps.wildcards, key);
+	return key_del(c, c->skel->maps.wildcards, key);
 }
 
 static struct classifier_key fixed_key(const struct flow_key *key)
@@ -480,14 +559,14 @@ bool classifier_fixed_add(struct classifier *c, const struct flow_key *key)
 {
 	struct classifier_key k = fixed_key(key);
 
-	return map_add(c, c->skel->maps.fixed, &k);
+	return key_add(c, c->skel->maps.fixed, &k);
 }
 
 bool classifier_fixed_del(struct classifier *c, const struct flow_key *key)
 {
 	struct classifier_key k = fixed_key(key);
 
-	return map_del(c, c->skel->maps.fixed, &k);
+	return key_del(c, c->skel->maps.fixed, &k);
 }
 
 static bool advertised(struct classifier *c, const struct addr *a, uint8_t plen, bool add)
@@ -496,12 +575,21 @@ static bool advertised(struct classifier *c, const struct addr *a, uint8_t plen,
 	struct classifier_prefix6 p6 = {.plen = plen};
 	const struct bpf_map *map = a->family == 4 ? c->skel->maps.advertised4 : c->skel->maps.advertised6;
 	const void *key = a->family == 4 ? (const void *)&p4 : &p6;
+	uint8_t mask[16] = {0};
+	static const uint8_t nowhere[16];
+	int r;
 
 	if (addr_len(a->family) == 0 || plen > 8 * addr_len(a->family))
 		return failed(c, "advertised prefixes", EINVAL);
 	memcpy(p4.addr, a->b, sizeof(p4.addr));
 	memcpy(p6.addr, a->b, sizeof(p6.addr));
-	return add ? map_add(c, map, key) : map_del(c, map, key);
+	addr_mask(a->family, plen, mask);
+	if (add)
+		filter_count(c, a->family, a->b, mask, a->b, nowhere, true);
+	r = add ? map_put(c, map, key) : map_take(c, map, key);
+	if (r == 1 ? !add : add)
+		filter_count(c, a->family, a->b, mask, a->b, nowhere, false);
+	return r >= 0;
 }
 
 bool classifier_advertised_add(struct classifier *c, const struct addr *a, uint8_t plen)

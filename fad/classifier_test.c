@@ -643,6 +643,116 @@ START_TEST(test_WILD_2_masks)
 }
 END_TEST
 
+/* ---- the filter before all: what it hides must match nothing ---- */
+
+static const char *const places[2][5] = {
+	{"192.0.2.1", "192.0.3.1", "198.51.100.1", "203.0.113.10", "203.0.113.11"},
+	{"2001:db8:1::1", "2001:db8:2::1", "2001:db8:2::2", "2001:db8:113::10", "fd00::1"},
+};
+static const uint8_t lengths[2][4] = {{0, 16, 24, 32}, {0, 32, 48, 128}};
+
+/* One thing that may be stored: a shape of its own and the key under it, or a prefix. */
+struct stored {
+	bool there, prefix;
+	struct classifier_shape shape;
+	struct classifier_key key;
+	struct addr addr;
+	uint8_t plen;
+};
+
+static void make_up(struct stored *s, uint16_t number, unsigned *seed)
+{
+	int six = rand_r(seed) % 2;
+	struct addr dst = netns_addr(places[six][rand_r(seed) % 5]), src = netns_addr(places[six][rand_r(seed) % 5]);
+	uint8_t dst_len = lengths[six][rand_r(seed) % 4], src_len = lengths[six][rand_r(seed) % 4];
+
+	memset(s, 0, sizeof(*s));
+	s->prefix = number % 8 == 7;
+	s->addr = dst;
+	s->plen = dst_len ? dst_len : lengths[six][1];
+	s->shape.family = s->key.family = dst.family;
+	s->key.shape = number;
+	addr_mask(dst.family, dst_len, s->shape.dst_mask);
+	addr_mask(dst.family, src_len, s->shape.src_mask);
+	for (int i = 0; i < 16; i++) {
+		s->key.dst[i] = dst.b[i] & s->shape.dst_mask[i];
+		s->key.src[i] = src.b[i] & s->shape.src_mask[i];
+	}
+}
+
+static void toggle(struct fixture *f, struct stored *s)
+{
+	s->there = !s->there;
+	if (s->prefix) {
+		ck_assert((s->there ? classifier_advertised_add : classifier_advertised_del)(f->c, &s->addr, s->plen));
+	} else if (s->there) {
+		ck_assert(classifier_shape(f->c, s->key.shape, &s->shape));
+		ck_assert(classifier_wildcard_add(f->c, &s->key));
+		ck_assert(classifier_wildcard_add(f->c, &s->key)); /* counts once */
+	} else {
+		ck_assert(classifier_wildcard_del(f->c, &s->key));
+		ck_assert(classifier_wildcard_del(f->c, &s->key));
+		ck_assert(classifier_shape(f->c, s->key.shape, NULL));
+	}
+}
+
+static bool agrees_with(const uint8_t *a, const uint8_t *wanted, const uint8_t *mask)
+{
+	for (int i = 0; i < 16; i++)
+		if ((a[i] ^ wanted[i]) & mask[i])
+			return false;
+	return true;
+}
+
+static enum classifier_counter expected(const struct stored *all, int n, const struct addr *src, const struct addr *dst)
+{
+	enum classifier_counter verdict = CLASSIFIER_PASSED;
+
+	for (int i = 0; i < n; i++) {
+		uint8_t mask[16];
+
+		if (!all[i].there || all[i].shape.family != dst->family)
+			continue;
+		addr_mask(dst->family, all[i].plen, mask);
+		if (all[i].prefix && agrees_with(dst->b, all[i].addr.b, mask) && verdict == CLASSIFIER_PASSED)
+			verdict = CLASSIFIER_DROPPED_ADVERTISED;
+		if (!all[i].prefix && agrees_with(dst->b, all[i].key.dst, all[i].shape.dst_mask) &&
+		    agrees_with(src->b, all[i].key.src, all[i].shape.src_mask))
+			verdict = CLASSIFIER_PUNTED_WILDCARD;
+	}
+	return verdict;
+}
+
+START_TEST(test_WILD_7_filter_hides_nothing)
+{
+	struct fixture f = begin(false);
+	struct stored all[40];
+	unsigned seed = 4711;
+	int hits = 0;
+
+	for (uint16_t i = 0; i < 40; i++)
+		make_up(&all[i], i, &seed);
+	for (int step = 0; step < 3000; step++) {
+		int six = rand_r(&seed) % 2;
+		struct netns_packet d = {
+			places[six][rand_r(&seed) % 5], places[six][rand_r(&seed) % 5], IPPROTO_UDP, 1, 2, .ttl = 64};
+		struct addr src = netns_addr(d.src), dst = netns_addr(d.dst);
+		enum classifier_counter verdict = expected(all, 40, &src, &dst);
+
+		ck_assert_msg(run(&f, &d) == (int)verdict, "step %d: %s to %s", step, d.src, d.dst);
+		hits += verdict != CLASSIFIER_PASSED;
+		/* Few at a time, so that the filter has gaps. */
+		if (step % 3 == 0)
+			toggle(&f, &all[step / 3 % 40]);
+		if (step % 3 == 1 && all[(step / 3 + 37) % 40].there)
+			toggle(&f, &all[(step / 3 + 37) % 40]);
+	}
+	ck_assert_int_gt(hits, 100);
+	ck_assert_int_lt(hits, 2900);
+	end(&f);
+}
+END_TEST
+
 /* All shapes in use, some taken out of the middle: the others still count, those do not. */
 START_TEST(test_WILD_7_every_shape_is_asked)
 {
@@ -1048,6 +1158,7 @@ int main(void)
 	tcase_add_test(tc, test_KEY_4_FA_8_errors_about_what_is_never_matched);
 	tcase_add_test(tc, test_SVC_5_KEY_3_long_chains_of_extensions_get_round_no_filter);
 	tcase_add_test(tc, test_WILD_2_masks);
+	tcase_add_test(tc, test_WILD_7_filter_hides_nothing);
 	tcase_add_test(tc, test_WILD_7_every_shape_is_asked);
 	tcase_add_test(tc, test_ACT_3_advertised_and_unmatched_is_dropped);
 	tcase_add_test(tc, test_ARCH_1_unmatched_policy);

@@ -12,6 +12,7 @@ struct table {
 	struct planslot4 four[SLOTS];
 	struct planslot6 six[SLOTS];
 	struct planway ways[SLOTS];
+	uint64_t tags[2 * SLOTS / PLANSLOT_BUCKET];
 	struct plantab *plans;
 	struct bed *b;
 };
@@ -19,7 +20,7 @@ struct table {
 static struct table *begin(void)
 {
 	struct table *t = aligned_alloc(64, sizeof(*t));
-	struct plantab_memory m = {&t->settings, t->four, t->six, t->ways, SLOTS};
+	struct plantab_memory m = {&t->settings, t->four, t->six, t->ways, t->tags, SLOTS};
 	static const uint64_t secret[2] = {5, 6};
 	struct wire_msg service = bed_service();
 

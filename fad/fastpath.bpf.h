@@ -35,6 +35,14 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, uint32_t);
+	__type(value, uint64_t);
+} tags SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, uint32_t);
 	__type(value, struct planslot4);
 } plans4 SEC(".maps");
 
@@ -80,7 +88,7 @@ static __always_inline bool travel4(struct __sk_buff *skb, struct planslot4 *wan
 {
 	struct iphdr ip;
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 4 || ip.ihl < 5)
+	if (!load(skb, ETH_HLEN, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
 		return up(CLASSIFIER_PLAN_MALFORMED);
 	if (ip.ihl > 5)
 		return up(CLASSIFIER_PLAN_OPTIONS);
@@ -100,7 +108,7 @@ static __always_inline bool travel6(struct __sk_buff *skb, struct planslot6 *wan
 {
 	struct ipv6hdr ip;
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 6)
+	if (!load(skb, ETH_HLEN, &ip, sizeof(ip)) || ip.version != 6)
 		return up(CLASSIFIER_PLAN_MALFORMED);
 	if (ip.nexthdr == IPPROTO_FRAGMENT)
 		return up(CLASSIFIER_PLAN_FRAGMENT);
@@ -127,14 +135,14 @@ static __always_inline bool travel_transport(struct __sk_buff *skb, struct plans
 	if (t->len > skb->len - ETH_HLEN)
 		return up(CLASSIFIER_PLAN_MALFORMED);
 	if (want->proto == IPPROTO_TCP) {
-		if (bpf_skb_load_bytes(skb, t->l4, h, 20) < 0)
+		if (!load(skb, t->l4, h, 20))
 			return up(CLASSIFIER_PLAN_MALFORMED);
 		t->header = ip + (h[12] >> 4) * 4u;
 		if (t->header < ip + 20)
 			return up(CLASSIFIER_PLAN_MALFORMED);
 		t->shows = h[13] & 0x3f; /* the same bits */
 	} else {
-		if (bpf_skb_load_bytes(skb, t->l4, h, 8) < 0)
+		if (!load(skb, t->l4, h, 8))
 			return up(CLASSIFIER_PLAN_MALFORMED);
 		t->header = ip + 8;
 	}
@@ -205,6 +213,15 @@ static __always_inline bool carry_out(struct __sk_buff *skb, const struct plansl
 		r |= bpf_skb_store_bytes(skb, t->l4, &tail->new_sport, 4, 0);
 	}
 	return r == 0;
+}
+
+/* What the tags of a bucket have in common with this one: all zero at the places of those that agree. */
+static __always_inline uint64_t untagged(uint32_t family, uint32_t place, uint16_t tag)
+{
+	uint32_t bucket = planslot_tag_bucket(family == 4 ? place : plan_slots + place);
+	const uint64_t *four = bpf_map_lookup_elem(&tags, &bucket);
+
+	return four ? *four ^ tag * 0x0001000100010001ull : ~0ull;
 }
 
 /* Add, and let nothing be moved across it. */
@@ -283,7 +300,7 @@ static __always_inline bool is_intact(struct __sk_buff *skb)
 
 	if (skb->protocol != bpf_htons(ETH_P_IP))
 		return true;
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, ip, sizeof(ip)) < 0)
+	if (!load(skb, ETH_HLEN, ip, sizeof(ip)))
 		return false;
 	for (int i = 0; i < 10; i++)
 		sum += ip[i];
@@ -298,7 +315,7 @@ static __always_inline bool is_intact(struct __sk_buff *skb)
 		struct planslot##family want = {}, *slot;                                                              \
 		uint64_t packets = skb->gso_segs ? skb->gso_segs : 1;                                                  \
 		struct traveller t = {};                                                                               \
-		uint64_t hash;                                                                                         \
+		uint64_t hash, differ = 0;                                                                             \
                                                                                                                        \
 		if (!travel##family(skb, &want, &t) || !travel_transport(skb, &want.tail, &t))                         \
 			return PLAN_NONE;                                                                              \
@@ -306,6 +323,10 @@ static __always_inline bool is_intact(struct __sk_buff *skb)
 		for (uint32_t i = 0; i < PLANSLOT_PROBES; i++) {                                                       \
 			uint32_t n = planslot_probe(hash, plan_slots, i);                                              \
                                                                                                                        \
+			if (i % PLANSLOT_BUCKET == 0)                                                                  \
+				differ = untagged(family, n, planslot_tag(hash));                                      \
+			if ((uint16_t)(differ >> 16 * (i % PLANSLOT_BUCKET)))                                          \
+				continue;                                                                              \
 			slot = bpf_map_lookup_elem(&plans##family, &n);                                                \
 			if (!slot || !read##family(slot, &want, hop, packets, t.len))                                  \
 				continue;                                                                              \

@@ -158,6 +158,24 @@ static inline __attribute__((always_inline)) uint32_t planslot_probe(uint64_t ha
 	return ((half & ~(PLANSLOT_BUCKET - 1u)) + i % PLANSLOT_BUCKET) & (slots - 1);
 }
 
+/*
+ * A slot in use has a tag, 16 bits of its key's hash, 0 if it is not; those of a bucket are one word of the table of
+ * tags, IPv6's behind IPv4's, the first slot's lowest.  Who finds no tag alike need not look at slots.  A tag may be
+ * there before its slot or after it: then a packet goes up, or finds that the slot is not for it.
+ */
+static inline uint16_t planslot_tag(uint64_t hash)
+{
+	uint16_t tag = (uint16_t)(hash >> 24 ^ hash >> 48);
+
+	return tag ? tag : 1;
+}
+
+/* place: the slot's number, of IPv6 plus how many IPv4 has. */
+static inline uint32_t planslot_tag_bucket(uint32_t place)
+{
+	return place / PLANSLOT_BUCKET;
+}
+
 static inline uint32_t planslot_time(uint64_t ns)
 {
 	return (uint32_t)(ns >> PLANSLOT_TIME_SHIFT);

@@ -247,9 +247,8 @@ static uint64_t hash_of(const struct plantab *t, const struct plantab_plan *p)
 }
 
 /* The emptier of the two buckets; the first one if they are alike. */
-static uint32_t find_place(const struct plantab *t, const struct plantab_plan *p)
+static uint32_t find_place(const struct plantab *t, const struct plantab_plan *p, uint64_t hash)
 {
-	uint64_t hash = hash_of(t, p);
 	uint32_t base = p->key.family == 4 ? 0 : t->m.slots;
 	uint32_t best = PLANTAB_NOWHERE, most = 0;
 
@@ -280,6 +279,14 @@ static void tell_placed(struct plantab *t)
 	__atomic_store_n(&t->m.settings->placed, (uint32_t)t->stats.placed, __ATOMIC_RELAXED);
 }
 
+static void set_tag(struct plantab *t, uint32_t at, uint16_t tag)
+{
+	uint64_t *word = &t->m.tags[planslot_tag_bucket(at)];
+	unsigned shift = 16 * (at % PLANSLOT_BUCKET);
+
+	__atomic_store_n(word, (*word & ~(UINT64_C(0xffff) << shift)) | (uint64_t)tag << shift, __ATOMIC_RELAXED);
+}
+
 static void occupy(struct plantab *t, uint32_t at, void *owner)
 {
 	const struct planslot_head *h = head_at(t, at);
@@ -297,6 +304,7 @@ static void occupy(struct plantab *t, uint32_t at, void *owner)
 uint32_t plantab_put(struct plantab *t, uint32_t at, const struct plantab_plan *plan, void *owner)
 {
 	struct way *way, *old;
+	uint64_t hash;
 
 	if (!way_get(t, plan, &way)) {
 		t->stats.no_room++;
@@ -305,13 +313,15 @@ uint32_t plantab_put(struct plantab *t, uint32_t at, const struct plantab_plan *
 		return PLANTAB_NOWHERE;
 	}
 	if (at == PLANTAB_NOWHERE) {
-		at = find_place(t, plan);
+		hash = hash_of(t, plan);
+		at = find_place(t, plan, hash);
 		if (at == PLANTAB_NOWHERE) {
 			way_put(t, way);
 			t->stats.no_room++;
 			return at;
 		}
 		occupy(t, at, owner);
+		set_tag(t, at, planslot_tag(hash));
 	}
 	old = t->shadows[at].way;
 	t->shadows[at].way = way;
@@ -332,6 +342,7 @@ void plantab_remove(struct plantab *t, uint32_t at)
 	uint32_t hole = t->shadows[at].listed, last;
 
 	begin_write(head_at(t, at)); /* and stays so until it is used again */
+	set_tag(t, at, 0);
 	t->shadows[at].owner = NULL;
 	way_put(t, t->shadows[at].way);
 	t->shadows[at].way = NULL;

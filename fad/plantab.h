@@ -21,6 +21,7 @@ struct plantab_memory {
 	struct planslot4 *slots4;
 	struct planslot6 *slots6;
 	struct planway *ways;
+	uint64_t *tags; /* 2 * slots / PLANSLOT_BUCKET */
 	uint32_t slots; /* of each family: a power of two; as many ways */
 };
 

@@ -18,6 +18,7 @@ struct bed {
 	struct planslot4 four[SLOTS];
 	struct planslot6 six[SLOTS];
 	struct planway ways[SLOTS];
+	uint64_t tags[2 * SLOTS / PLANSLOT_BUCKET];
 	struct plantab *t;
 };
 
@@ -26,7 +27,7 @@ static const uint64_t secret[2] = {0x1234567890abcdef, 0xfedcba0987654321};
 static struct bed *begin(void)
 {
 	struct bed *b = aligned_alloc(64, sizeof(*b));
-	struct plantab_memory m = {&b->settings, b->four, b->six, b->ways, SLOTS};
+	struct plantab_memory m = {&b->settings, b->four, b->six, b->ways, b->tags, SLOTS};
 
 	memset(b, 0, sizeof(*b));
 	b->t = plantab_new(&m, secret);
@@ -70,9 +71,11 @@ static struct planslot4 *find4(struct bed *b, const struct plantab_plan *p, stru
 	hash = planslot_hash4(b->settings.key, &want);
 	for (uint32_t i = 0; i < PLANSLOT_PROBES; i++) {
 		struct planslot4 *s = &b->four[planslot_probe(hash, SLOTS, i)];
+		uint64_t four =
+			__atomic_load_n(&b->tags[planslot_tag_bucket((uint32_t)(s - b->four))], __ATOMIC_RELAXED);
 		uint32_t seq = __atomic_load_n(&s->head.seq, __ATOMIC_SEQ_CST);
 
-		if ((seq & 1) || !seq)
+		if ((seq & 1) || !seq || (uint16_t)(four >> 16 * (i % PLANSLOT_BUCKET)) != planslot_tag(hash))
 			continue;
 		for (size_t k = 0; k < sizeof(*s) / 8; k++)
 			((uint64_t *)out)[k] = __atomic_load_n(&((uint64_t *)s)[k], __ATOMIC_RELAXED);

@@ -269,7 +269,11 @@ static bool open_file(struct capture *x)
 		ctl_error(x->ctl, EXITCODE_FAILURE, "%s", pcap_geterr(x->pcap));
 		return false;
 	}
-	pcap_dump_flush(x->file); /* a reader of the stream wants to see its head */
+	/* A reader of the stream wants to see its head.  After an error libpcap writes nothing, and says nothing. */
+	if (pcap_dump_flush(x->file) < 0) {
+		ctl_error(x->ctl, EXITCODE_FAILURE, "%s: %s", x->conf.file, strerror(errno));
+		return false;
+	}
 	return true;
 }
 

@@ -148,6 +148,13 @@ static bool out_guards(void *ctx, const struct flow_key *key)
 	return classifier_guards(((struct agent *)ctx)->classifier, key);
 }
 
+static uint64_t out_shed(void *ctx, const struct classifier_key *key, const struct classifier_shed *limit)
+{
+	struct classifier *c = ((struct agent *)ctx)->classifier;
+
+	return c == NULL ? 0 : classifier_shed(c, key, limit);
+}
+
 static void publish_advertise(struct agent *a, char *prefix, bool add)
 {
 	Turnout__Advertise change = TURNOUT__ADVERTISE__INIT;
@@ -207,6 +214,7 @@ const struct engine_out agent_engine_out = {
 	.key = out_key,
 	.flow = out_flow,
 	.guards = out_guards,
+	.shed = out_shed,
 	.advertise = out_advertise,
 	.manager = out_manager,
 	.news = agent_engine_news,

@@ -14,6 +14,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
+#include <linux/udp.h>
 #include <stdbool.h>
 
 #include <bpf/bpf_endian.h>
@@ -24,6 +25,7 @@ typedef __u16 uint16_t;
 typedef __u32 uint32_t;
 typedef __s32 int32_t;
 typedef __u64 uint64_t;
+typedef __s64 int64_t;
 
 #include "fad/classifier.h"
 
@@ -42,6 +44,9 @@ typedef __u64 uint64_t;
 /* Filled in by classifier_io.c; sizes of the hash maps are set there too. */
 struct classifier_settings settings;
 struct classifier_filter filter;
+struct classifier_shed sheds[CLASSIFIER_SHEDS];
+/* Clocks of sources under those, found by a hash. */
+uint64_t shed_shares[CLASSIFIER_SHED_SHARES];
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -172,24 +177,27 @@ static __always_inline bool is_set(uint32_t family, uint32_t side, const uint8_t
 	return filter.bits[family][side][bit / 64] >> bit % 64 & 1;
 }
 
-/* No key, wildcard or prefix stored could be about it.  Not said of ICMP, whose errors are about another flow. */
+/* No key, wildcard or prefix stored could be about it.  Not said of ICMP, whose errors are about another flow, nor of
+ * what does not lie in linear memory. */
 static __always_inline bool is_nothing(struct __sk_buff *skb)
 {
-	if (skb->protocol == bpf_htons(ETH_P_IP)) {
-		struct iphdr ip;
+	const uint8_t *ip = (const uint8_t *)(long)skb->data + ETH_HLEN, *end = (const uint8_t *)(long)skb->data_end;
 
-		return !filter.any[0] && load(skb, ETH_HLEN, &ip, sizeof(ip)) && ip.protocol != IPPROTO_ICMP &&
-		       !is_set(0, CLASSIFIER_FILTER_DST, (const uint8_t *)&ip.daddr) &&
-		       !is_set(0, CLASSIFIER_FILTER_SRC, (const uint8_t *)&ip.saddr);
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		const struct iphdr *h = (const struct iphdr *)ip;
+
+		return !filter.any[0] && ip + sizeof(*h) <= end && h->protocol != IPPROTO_ICMP &&
+		       !is_set(0, CLASSIFIER_FILTER_DST, (const uint8_t *)&h->daddr) &&
+		       !is_set(0, CLASSIFIER_FILTER_SRC, (const uint8_t *)&h->saddr);
 	}
 	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
-		struct ipv6hdr ip;
+		const struct ipv6hdr *h = (const struct ipv6hdr *)ip;
 
 		/* Behind extension headers there may be ICMP. */
-		return !filter.any[1] && load(skb, ETH_HLEN, &ip, sizeof(ip)) &&
-		       (ip.nexthdr == IPPROTO_TCP || ip.nexthdr == IPPROTO_UDP) &&
-		       !is_set(1, CLASSIFIER_FILTER_DST, ip.daddr.s6_addr) &&
-		       !is_set(1, CLASSIFIER_FILTER_SRC, ip.saddr.s6_addr);
+		return !filter.any[1] && ip + sizeof(*h) <= end &&
+		       (h->nexthdr == IPPROTO_TCP || h->nexthdr == IPPROTO_UDP) &&
+		       !is_set(1, CLASSIFIER_FILTER_DST, h->daddr.s6_addr) &&
+		       !is_set(1, CLASSIFIER_FILTER_SRC, h->saddr.s6_addr);
 	}
 	return true;
 }
@@ -337,10 +345,11 @@ static __always_inline void mask_address(uint8_t *to, const uint8_t *from, const
 }
 
 /*
- * Is the key under a shape of the list that has these flags?  list: less than CLASSIFIER_LISTS.
+ * The value of an entry that the key is under, by a shape of the list that has these flags, and that has any of the
+ * wanted bits; 0: there is none.  list: less than CLASSIFIER_LISTS.
  * Not static: a global function is verified once by itself, not again at each call, which took the kernel seconds.
  */
-__noinline int is_listed_under(const struct classifier_key *key, uint32_t list, uint32_t flags)
+__noinline int find_under(const struct classifier_key *key, uint32_t list, uint32_t flags, uint32_t wanted)
 {
 	uint32_t used;
 
@@ -351,6 +360,7 @@ __noinline int is_listed_under(const struct classifier_key *key, uint32_t list, 
 		struct classifier_key masked __attribute__((aligned(8)));
 		uint32_t number = settings.shape_order[list][i] % CLASSIFIER_ALL_SHAPES;
 		const struct classifier_shape *s = &settings.shapes[number];
+		const uint32_t *value;
 
 		if (i >= used)
 			break;
@@ -363,10 +373,16 @@ __noinline int is_listed_under(const struct classifier_key *key, uint32_t list, 
 		masked.shape = number;
 		mask_address(masked.src, key->src, s->src_mask);
 		mask_address(masked.dst, key->dst, s->dst_mask);
-		if (bpf_map_lookup_elem(&wildcards, &masked))
-			return 1;
+		value = bpf_map_lookup_elem(&wildcards, &masked);
+		if (value && (*value & wanted))
+			return (int)*value;
 	}
 	return 0;
+}
+
+static __always_inline bool is_listed_under(const struct classifier_key *key, uint32_t list, uint32_t flags)
+{
+	return find_under(key, list, flags, CLASSIFIER_COVERS) != 0;
 }
 
 /* Could the fragment be of a datagram that a wildcard covers?  Its ports, if it has any, are not looked at: the agent
@@ -522,6 +538,87 @@ static __always_inline int drop_seen(struct __sk_buff *skb, uint32_t which)
 		return drop(CLASSIFIER_UNSHOWN);
 	__sync_fetch_and_add(&settings.shown_left, -1);
 	return (int)bpf_redirect(settings.port_ifindex, 0);
+}
+
+/* ---- too many questions (FA-5) ---- */
+
+#define LEAST_FRAME 60 /* shorter ones may have been padded to this */
+
+/* Bits of WIRE_INTEREST_* that the packet has; first data is what any may be. */
+static __always_inline uint16_t kinds(struct __sk_buff *skb, const struct view *v)
+{
+	const uint16_t all = 0x8000, data = 0x0040 | 0x0080, tcp_flags = 0x003f;
+	uint32_t end = v->l4 + sizeof(struct udphdr);
+	uint16_t bits = all;
+	uint8_t tcp[2];
+
+	if (v->key.proto == IPPROTO_TCP) {
+		if (bpf_skb_load_bytes(skb, v->l4 + 12, tcp, sizeof(tcp)) < 0)
+			return bits;
+		bits |= tcp[1] & tcp_flags;
+		end = v->l4 + (tcp[0] >> 4) * 4;
+	} else if (v->key.proto != IPPROTO_UDP) {
+		return bits;
+	}
+	return skb->len > LEAST_FRAME && skb->len > end ? bits | data : bits;
+}
+
+static __always_inline uint64_t *share_of(const struct view *v, const struct classifier_shed *s, uint32_t number)
+{
+	const uint64_t *far = (const uint64_t *)(s->by_target ? v->key.dst : v->key.src);
+	uint64_t hash = bpf_be64_to_cpu(*far) >> (v->key.family == 4 ? 40 : 8); /* a /24, a /56 */
+
+	hash = ((hash | (uint64_t)number << 56) ^ settings.shed_key[0]) * (settings.shed_key[1] | 1);
+	hash ^= hash >> 32;
+	hash *= 0x9e3779b97f4a7c15ull;
+	return &shed_shares[(hash >> 40) % CLASSIFIER_SHED_SHARES];
+}
+
+/* From now on, if it is behind; the other CPUs may do the same, or be a packet ahead, and that is all. */
+static __always_inline int64_t ahead_of(uint64_t *paid_ns, uint64_t now_ns)
+{
+	if (*paid_ns < now_ns)
+		*paid_ns = now_ns;
+	return (int64_t)(*paid_ns - now_ns);
+}
+
+/* As may_ask() of the engine, with the rate that the agent gave. */
+static __always_inline bool may_come_up(const struct view *v, struct classifier_shed *s, uint32_t number,
+					uint64_t now_ns)
+{
+	uint64_t *share_paid = share_of(v, s, number);
+	int64_t ahead = ahead_of(&s->paid_ns, now_ns);
+	bool little;
+
+	if (ahead > (int64_t)(s->burst_ns + s->spare_ns))
+		return false;
+	little = ahead_of(share_paid, now_ns) <= (int64_t)(CLASSIFIER_SHARE_BURST * s->share_ns);
+	if (little)
+		__sync_fetch_and_add(share_paid, s->share_ns);
+	else if (ahead > (int64_t)s->burst_ns)
+		return false;
+	__sync_fetch_and_add(&s->paid_ns, s->each_ns);
+	return true;
+}
+
+/* CLASSIFIER_PASSED: it may come up.  Fragments may: the agent must know the first one for the sake of the others. */
+static __noinline uint32_t judge_shed(struct __sk_buff *skb, const struct view *v)
+{
+	uint64_t now_ns = bpf_ktime_get_ns();
+	struct classifier_shed *s;
+	uint32_t number;
+
+	if (settings.shed_until_ns < now_ns || !v->l4 || v->fragment)
+		return CLASSIFIER_PASSED;
+	number = find_under(&v->key, classifier_list(v->key.family, 0), 0, CLASSIFIER_SHED);
+	number = (number & CLASSIFIER_SHED) >> CLASSIFIER_SHED_SHIFT;
+	if (number == 0 || number > CLASSIFIER_SHEDS)
+		return CLASSIFIER_PASSED;
+	s = &sheds[number - 1];
+	if (s->until_ns < now_ns || !(kinds(skb, v) & s->asks) || may_come_up(v, s, number, now_ns))
+		return CLASSIFIER_PASSED;
+	__sync_fetch_and_add(&s->shed, 1);
+	return s->route ? CLASSIFIER_SHED_ROUTED : CLASSIFIER_DROPPED_SHED;
 }
 
 /* ---- to a next hop ---- */
@@ -710,9 +807,15 @@ static __always_inline int decide(struct __sk_buff *skb, struct classifier_inter
 			return pass(interface, CLASSIFIER_PROTECTED);
 		return punt(skb, interface, CLASSIFIER_PUNTED_WILDCARD, CLASSIFIER_MAC_GUARDED);
 	}
+	if (verdict == CLASSIFIER_PUNTED_WILDCARD && settings.shed_until_ns) {
+		uint32_t shed = judge_shed(skb, &v);
+
+		if (shed != CLASSIFIER_PASSED)
+			verdict = shed;
+	}
 	if (verdict == CLASSIFIER_PUNTED_FIXED || verdict == CLASSIFIER_PUNTED_WILDCARD)
 		return punt(skb, interface, verdict, CLASSIFIER_MAC_PUNT);
-	return drop_seen(skb, verdict);
+	return verdict == CLASSIFIER_SHED_ROUTED ? pass(interface, verdict) : drop_seen(skb, verdict);
 }
 
 SEC("tc") int classify(struct __sk_buff *skb)

@@ -59,6 +59,35 @@ struct classifier_key {
 	uint8_t src[16], dst[16];
 };
 
+/*
+ * Values of the map of wildcards: COVERS always; in the SHED bits the number of a struct classifier_shed and one, if
+ * too many packets ask under this key.
+ */
+#define CLASSIFIER_COVERS     0x01
+#define CLASSIFIER_SHED_SHIFT 8
+#define CLASSIFIER_SHED       0xff00
+
+/*
+ * A limit to what comes up under one masked key, set while the agent drops questions there (FA-5): what it would drop
+ * anyway costs others less here.  Its clocks work as those of fad/share.h.
+ */
+#define CLASSIFIER_SHEDS       64
+#define CLASSIFIER_SHED_SHARES 8192 /* a power of two */
+#define CLASSIFIER_SHARE_BURST 7    /* packets of one source ahead of its share */
+struct classifier_shed {
+	uint64_t until_ns; /* CLOCK_MONOTONIC; then it is none */
+	uint64_t each_ns;  /* between two packets */
+	uint64_t paid_ns;  /* when the packets so far are paid for */
+	uint64_t shed;     /* packets that did not come up */
+	uint64_t share_ns; /* between two of one source that asks little */
+	uint64_t burst_ns; /* of packets ahead of the rate */
+	uint64_t spare_ns; /* more of them, for sources that ask little */
+	uint16_t asks;     /* which packets, as bits of WIRE_INTEREST_* */
+	uint8_t by_target; /* the far end is where they go to */
+	uint8_t route;     /* the rest is routed, not dropped */
+	uint32_t zero;
+};
+
 /* An own address, or (with a port) a control endpoint; also a next hop. */
 struct classifier_address {
 	uint8_t family;
@@ -148,6 +177,8 @@ struct classifier_settings {
 	/* Does anybody look at what is dropped, and how much more may be shown until the agent's next tick? */
 	uint32_t looked_on;
 	int32_t shown_left;
+	uint64_t shed_until_ns; /* no struct classifier_shed is later */
+	uint64_t shed_key[2];   /* of the hash that finds a source's clock; random */
 	/* Numbers of the shapes in use, by classifier_list(). */
 	uint32_t shape_count[CLASSIFIER_LISTS];
 	uint8_t shape_order[CLASSIFIER_LISTS][CLASSIFIER_MAX_SHAPES];
@@ -159,7 +190,8 @@ struct classifier_settings {
 _Static_assert(sizeof(struct classifier_shape) == 40, "shape");
 _Static_assert(sizeof(struct classifier_key) == 40, "key");
 _Static_assert(sizeof(struct classifier_address) == 20, "address");
-_Static_assert(sizeof(struct classifier_settings) == 48 + 4 * 64 + 40 * 128 + 2 * 20, "settings");
+_Static_assert(sizeof(struct classifier_shed) == 64, "shed");
+_Static_assert(sizeof(struct classifier_settings) == 72 + 4 * 64 + 40 * 128 + 2 * 20, "settings");
 
 enum classifier_counter {
 	CLASSIFIER_SEEN,
@@ -189,6 +221,8 @@ enum classifier_counter {
 	CLASSIFIER_PLAN_MALFORMED,     /* not looked up */
 	CLASSIFIER_DROPPED_PLAN,       /* the plan could not be written into it */
 	CLASSIFIER_DROPPED_SUM,        /* bad checksum of the IPv4 header, and a plan with a next hop */
+	CLASSIFIER_DROPPED_SHED,       /* more than may come up under a wildcard (FA-5) */
+	CLASSIFIER_SHED_ROUTED,        /* the same, passed */
 	CLASSIFIER_COUNTERS,
 };
 

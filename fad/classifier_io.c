@@ -23,6 +23,7 @@
 
 #include "fad/planslot.h"
 #include "fad/classifier.skel.h"
+#include "lib/daemon.h"
 #include "lib/exitcode.h"
 #include "lib/log.h"
 
@@ -30,6 +31,7 @@
 #define FILTER_PRIORITY 0x746e
 
 #define LOG_PER_SECOND 5
+#define SHED_KEPT_NS   2000000000ull /* after its time is up */
 
 /* A next hop that has an index. */
 struct forward {
@@ -51,6 +53,12 @@ struct own {
 	UT_hash_handle hh;
 };
 
+/* What the keys of the sheds are; family 0: of a free one. */
+struct shed {
+	struct classifier_key key;
+	uint64_t told; /* of its packets, how many the caller knows of */
+};
+
 struct attachment {
 	uint32_t ifindex;
 	UT_hash_handle hh;
@@ -65,6 +73,7 @@ struct classifier {
 	uint32_t last_index;
 	struct peer *peers;
 	struct own *own;
+	struct shed sheds[CLASSIFIER_SHEDS];
 	struct attachment *attachments;
 	uint32_t filtered[2][2][CLASSIFIER_FILTER_BITS]; /* how many set each bit of the filter */
 	struct plantab_memory plans;
@@ -207,6 +216,7 @@ int classifier_open(struct classifier **out, uint32_t punt_ifindex, const struct
 	}
 	c->settings = &c->skel->bss->settings;
 	c->settings->port_ifindex = punt_ifindex;
+	daemon_random(NULL, c->settings->shed_key, sizeof(c->settings->shed_key));
 	*out = c;
 	return EXITCODE_OK;
 }
@@ -448,7 +458,7 @@ static bool failed(struct classifier *c, const char *what, int error)
 /* 1: it is new there, or was there; 0: it was there before, or not at all; -1: failed. */
 static int map_put(struct classifier *c, const struct bpf_map *map, const void *key)
 {
-	const uint32_t value = 1;
+	const uint32_t value = CLASSIFIER_COVERS;
 	int r = bpf_map_update_elem(bpf_map__fd(map), key, &value, BPF_NOEXIST);
 
 	if (r == 0 || r == -EEXIST)
@@ -537,8 +547,91 @@ bool classifier_wildcard_add(struct classifier *c, const struct classifier_key *
 	return key_add(c, c->skel->maps.wildcards, key);
 }
 
+/* ---- too many questions ---- */
+
+static void shed_end(struct classifier *c, uint32_t i)
+{
+	__atomic_store_n(&c->skel->bss->sheds[i].until_ns, 0, __ATOMIC_RELAXED);
+	c->sheds[i].key.family = 0;
+}
+
+/* The number of the shed that this key has, or CLASSIFIER_SHEDS. */
+static uint32_t shed_find(const struct classifier *c, const struct classifier_key *key)
+{
+	uint32_t i = 0;
+
+	while (i < CLASSIFIER_SHEDS && (!c->sheds[i].key.family || memcmp(&c->sheds[i].key, key, sizeof(*key)) != 0))
+		i++;
+	return i;
+}
+
+/* Tell the kernel which one a key has; none: CLASSIFIER_SHEDS.  False: there is no such key, or no memory. */
+static bool shed_name(struct classifier *c, const struct classifier_key *key, uint32_t i)
+{
+	uint32_t value = CLASSIFIER_COVERS | (i < CLASSIFIER_SHEDS ? (i + 1) << CLASSIFIER_SHED_SHIFT : 0);
+
+	return bpf_map_update_elem(bpf_map__fd(c->skel->maps.wildcards), key, &value, BPF_EXIST) == 0;
+}
+
+/* A free one, if need be one whose time was up a while ago: its last packets have been asked for since. */
+static uint32_t shed_take(struct classifier *c, const struct classifier_key *key, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < CLASSIFIER_SHEDS; i++) {
+		struct classifier_shed *s = &c->skel->bss->sheds[i];
+
+		if (c->sheds[i].key.family && s->until_ns + SHED_KEPT_NS >= now_ns)
+			continue;
+		if (c->sheds[i].key.family)
+			shed_name(c, &c->sheds[i].key, CLASSIFIER_SHEDS);
+		memset(s, 0, sizeof(*s));
+		c->sheds[i] = (struct shed){.key = *key};
+		if (shed_name(c, key, i))
+			return i;
+		shed_end(c, i);
+		break;
+	}
+	return CLASSIFIER_SHEDS;
+}
+
+static void shed_set(struct classifier *c, struct classifier_shed *s, const struct classifier_shed *limit)
+{
+	s->each_ns = limit->each_ns;
+	s->burst_ns = limit->burst_ns;
+	s->spare_ns = limit->spare_ns;
+	s->share_ns = limit->share_ns;
+	s->asks = limit->asks;
+	s->by_target = limit->by_target;
+	s->route = limit->route;
+	__atomic_store_n(&s->until_ns, limit->until_ns, __ATOMIC_RELEASE);
+	if (c->settings->shed_until_ns < limit->until_ns)
+		__atomic_store_n(&c->settings->shed_until_ns, limit->until_ns, __ATOMIC_RELEASE);
+}
+
+uint64_t classifier_shed(struct classifier *c, const struct classifier_key *key, const struct classifier_shed *limit)
+{
+	uint32_t i = shed_find(c, key);
+	struct classifier_shed *s;
+	uint64_t n, told;
+
+	if (i == CLASSIFIER_SHEDS && limit)
+		i = shed_take(c, key, monotonic_ns());
+	if (i == CLASSIFIER_SHEDS)
+		return 0;
+	s = &c->skel->bss->sheds[i];
+	if (limit)
+		shed_set(c, s, limit);
+	n = __atomic_load_n(&s->shed, __ATOMIC_RELAXED);
+	told = c->sheds[i].told;
+	c->sheds[i].told = n;
+	return n - told;
+}
+
 bool classifier_wildcard_del(struct classifier *c, const struct classifier_key *key)
 {
+	uint32_t i = shed_find(c, key);
+
+	if (i < CLASSIFIER_SHEDS)
+		shed_end(c, i);
 	return key_del(c, c->skel->maps.wildcards, key);
 }
 

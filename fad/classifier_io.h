@@ -59,6 +59,11 @@ void classifier_silence(struct classifier *c);
 bool classifier_shape(struct classifier *c, uint16_t number, const struct classifier_shape *shape); /* NULL: free it */
 bool classifier_wildcard_add(struct classifier *c, const struct classifier_key *key);
 bool classifier_wildcard_del(struct classifier *c, const struct classifier_key *key);
+/*
+ * FA-5: let no more packets come up under this key than that, until limit->until_ns; NULL: as it is.  Returns how many
+ * did not come up since it was asked last.  At most CLASSIFIER_SHEDS keys at a time: of others all come up.
+ */
+uint64_t classifier_shed(struct classifier *c, const struct classifier_key *key, const struct classifier_shed *limit);
 bool classifier_fixed_add(struct classifier *c, const struct flow_key *key);
 bool classifier_fixed_del(struct classifier *c, const struct flow_key *key);
 

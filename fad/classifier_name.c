@@ -44,6 +44,9 @@ const struct classifier_name *classifier_name(enum classifier_counter which)
 		[CLASSIFIER_DROPPED_SUM] = {"drops", "plan-checksum",
 					    "bad checksum of the IPv4 header, and a plan with a next hop"},
 		[CLASSIFIER_DROPPED_PLAN] = {"drops", "plan-memory", "no memory to carry out a plan in a packet"},
+		[CLASSIFIER_DROPPED_SHED] = {"drops", "shed",
+					     "beyond limits.punt-rate by far, and so dropped before they came up"},
+		[CLASSIFIER_SHED_ROUTED] = {"classifier", "shed-routed", "the same, routed (punt-excess: route)"},
 	};
 
 	return &names[which];

@@ -98,7 +98,8 @@ static int run(struct fixture *f, const struct netns_packet *d)
 		ck_assert_mem_eq(frame, nobody, 6);
 		ck_assert_mem_eq(frame + 6, punted, 6);
 	} else {
-		bool dropped = which == CLASSIFIER_DROPPED_ADVERTISED || which == CLASSIFIER_DROPPED_UNMATCHED;
+		bool dropped = which == CLASSIFIER_DROPPED_ADVERTISED || which == CLASSIFIER_DROPPED_UNMATCHED ||
+			       which == CLASSIFIER_DROPPED_SHED;
 
 		ck_assert_int_eq((int)verdict, dropped ? TC_ACT_SHOT : TC_ACT_UNSPEC);
 	}
@@ -1099,6 +1100,160 @@ START_TEST(test_FA_7_forwarder_drops_what_is_not_ours)
 }
 END_TEST
 
+/* ---- too many questions ---- */
+
+#define SECOND 1000000000ull
+
+/* Something that is over soon must not be: a test may take long. */
+static struct classifier_shed slow_shed(uint16_t asks)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (struct classifier_shed){.until_ns = ((uint64_t)now.tv_sec + 1000) * SECOND,
+					.each_ns = 100 * SECOND,
+					.burst_ns = 2000 * SECOND,
+					.spare_ns = 1000 * SECOND,
+					.share_ns = 6400 * SECOND,
+					.asks = asks};
+}
+
+#define TCP_ACK  0x0010 /* of WIRE_INTEREST_* */
+#define TCP_SYN  0x0002
+#define ANY_DATA 0x0040
+#define ALL      0x8000
+
+/* The wildcard for port 80 of all of a family. */
+static struct classifier_key cover_web(struct fixture *f, uint8_t family)
+{
+	struct classifier_key key = {.family = family, .proto = IPPROTO_TCP, .dport = 80, .shape = family};
+
+	add_shape(f, family, (struct classifier_shape){.family = family, .proto_mask = 0xff, .dport_mask = 0xffff},
+		  &key);
+	return key;
+}
+
+/* How many of n packets like this come up. */
+static unsigned come_up(struct fixture *f, const struct netns_packet *packet, unsigned n)
+{
+	unsigned up = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		up += run(f, packet) == CLASSIFIER_PUNTED_WILDCARD;
+	return up;
+}
+
+START_TEST(test_FA_5_what_asks_too_much_is_shed)
+{
+	const struct netns_packet packets[2][2] = {
+		{{"192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80, .ttl = 64},
+		 {"192.0.3.1", "203.0.113.10", IPPROTO_TCP, 1, 80, .ttl = 64}},
+		{{"2001:db8::1", "fd00::2", IPPROTO_TCP, 40000, 80, .ttl = 64},
+		 {"2001:db8:0:100::1", "fd00::2", IPPROTO_TCP, 1, 80, .ttl = 64}},
+	};
+	struct classifier_shed limit = slow_shed(ALL);
+	struct fixture f = begin(false);
+
+	for (int i = 0; i < 2; i++) {
+		struct classifier_key key = cover_web(&f, i ? 6 : 4);
+		struct netns_packet neighbour = packets[i][0];
+
+		neighbour.src = i ? "2001:db8:0:ff::7" : "192.0.2.77";
+		ck_assert_uint_eq(come_up(&f, &packets[i][0], 40), 40);
+		ck_assert_uint_eq(classifier_shed(f.c, &key, &limit), 0);
+		/* One source takes all there is, also as several hosts, and leaves some to another. */
+		ck_assert_uint_eq(come_up(&f, &packets[i][0], 10), 10);
+		ck_assert_uint_eq(come_up(&f, &neighbour, 30), 11);
+		ck_assert_uint_eq(classifier_shed(f.c, &key, NULL), 19);
+		ck_assert_uint_eq(classifier_shed(f.c, &key, &limit), 0);
+		ck_assert_uint_eq(come_up(&f, &packets[i][1], 20), 8);
+		ck_assert_uint_eq(classifier_shed(f.c, &key, NULL), 12);
+	}
+	/* It ends with its time. */
+	limit.until_ns = 1;
+	for (int i = 0; i < 2; i++) {
+		struct classifier_key key = {
+			.family = i ? 6 : 4, .proto = IPPROTO_TCP, .dport = 80, .shape = i ? 6 : 4};
+
+		classifier_shed(f.c, &key, &limit);
+		ck_assert_uint_eq(come_up(&f, &packets[i][0], 40), 40);
+	}
+	end(&f);
+}
+END_TEST
+
+START_TEST(test_FA_5_no_more_than_that_is_shed)
+{
+	const struct netns_packet ack = {"192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80, .ttl = 64},
+				  full = {"192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80, .payload = 100},
+				  part = {"192.0.2.1", "203.0.113.10",     IPPROTO_TCP,        40000,
+					  80,          .fragmented = true, .fragment = 0x2000, .payload = 96};
+	struct flow_key k = key_of("192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	struct classifier_shed limit = slow_shed(TCP_ACK);
+	struct fixture f = begin(false);
+	struct classifier_key key = cover_web(&f, 4);
+
+	classifier_shed(f.c, &key, &limit);
+	ck_assert_uint_eq(come_up(&f, &ack, 40), 21);
+	ck_assert_uint_eq(come_up(&f, &part, 40), 40);
+	EXPECT(f, CLASSIFIER_PASSED, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 81);
+	/* Nor what is no question: without such a flag, without data. */
+	limit.asks = TCP_SYN;
+	classifier_shed(f.c, &key, &limit);
+	ck_assert_uint_eq(come_up(&f, &full, 5), 5);
+	limit.asks = ANY_DATA;
+	classifier_shed(f.c, &key, &limit);
+	ck_assert_uint_eq(come_up(&f, &ack, 5), 5);
+	ck_assert_uint_eq(come_up(&f, &full, 5), 0);
+	/* Of a flow that was decided on, nothing. */
+	ck_assert(classifier_fixed_add(f.c, &k));
+	ck_assert_int_eq(run(&f, &full), CLASSIFIER_PUNTED_FIXED);
+	ck_assert(classifier_fixed_del(f.c, &k));
+	limit.route = 1;
+	classifier_shed(f.c, &key, &limit);
+	ck_assert_int_eq(run(&f, &full), CLASSIFIER_SHED_ROUTED);
+	/* By where it goes, if those who send are the service. */
+	limit.by_target = 1;
+	classifier_shed(f.c, &key, &limit);
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.1", "203.0.114.10", IPPROTO_TCP, 40000, 80, .payload = 100);
+	/* A key that comes again begins anew. */
+	ck_assert(classifier_wildcard_del(f.c, &key));
+	ck_assert(classifier_wildcard_add(f.c, &key));
+	ck_assert_uint_eq(come_up(&f, &full, 40), 40);
+	end(&f);
+}
+END_TEST
+
+START_TEST(test_FA_5_no_more_keys_are_shed_than_there_is_room_for)
+{
+	static const char *vip = "203.0.113.10";
+	struct classifier_shed limit = slow_shed(ALL), over = limit;
+	struct fixture f = begin(false);
+	struct classifier_key key = cover_web(&f, 4);
+
+	over.until_ns = 1;
+	for (uint16_t port = 80; port <= 80 + CLASSIFIER_SHEDS; port++) {
+		const struct netns_packet p = {"192.0.2.1", vip, IPPROTO_TCP, 40000, port, .ttl = 64};
+
+		key.dport = port;
+		ck_assert(classifier_wildcard_add(f.c, &key));
+		classifier_shed(f.c, &key, &limit);
+		if (port == 80 + CLASSIFIER_SHEDS)
+			ck_assert_uint_eq(come_up(&f, &p, 100), 100);
+	}
+	/* When one is over there is room again. */
+	key.dport = 90;
+	classifier_shed(f.c, &key, &over);
+	key.dport = 80 + CLASSIFIER_SHEDS;
+	classifier_shed(f.c, &key, &limit);
+	const struct netns_packet last = {"192.0.2.1", vip, IPPROTO_TCP, 40000, key.dport, .ttl = 64},
+				  over_now = {"192.0.2.1", vip, IPPROTO_TCP, 40000, 90, .ttl = 64};
+	ck_assert_uint_eq(come_up(&f, &last, 100), 21);
+	ck_assert_uint_eq(come_up(&f, &over_now, 100), 100);
+	end(&f);
+}
+END_TEST
+
 START_TEST(full_tables_say_so)
 {
 	struct fixture f = begin(false);
@@ -1170,6 +1325,9 @@ int main(void)
 	tcase_add_test(tc, test_FA_6_takes_over_a_filter);
 	tcase_add_test(tc, test_FIX_2_forward_indexes);
 	tcase_add_test(tc, test_FA_7_forwarder_drops_what_is_not_ours);
+	tcase_add_test(tc, test_FA_5_what_asks_too_much_is_shed);
+	tcase_add_test(tc, test_FA_5_no_more_than_that_is_shed);
+	tcase_add_test(tc, test_FA_5_no_more_keys_are_shed_than_there_is_room_for);
 	tcase_add_test(tc, full_tables_say_so);
 	tcase_add_test(tc, without_rights_says_so);
 	suite_add_tcase(suite, tc);

@@ -37,6 +37,9 @@ size_t cut_count(const uint8_t *packet, size_t len, size_t mtu)
 
 	if (len <= mtu)
 		return 1;
+	/* No datagram is that long.  A piece's place would run over into the flags. */
+	if (((size_t)packet[6] << 8 | packet[7]) % (OFFSET + 1) * UNIT + bytes > UINT16_MAX)
+		return 0;
 	return each ? (bytes + each - 1) / each : 0;
 }
 

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 /* How many pieces of at most mtu bytes make up this well-formed packet, perhaps a fragment itself; 0: mtu is too
- * small. */
+ * small, or it is a fragment that ends where no datagram does. */
 size_t cut_count(const uint8_t *packet, size_t len, size_t mtu);
 /*
  * Write piece i (from 0).  Options that are for the first one only are blank in

@@ -86,6 +86,22 @@ START_TEST(test_no_room_for_a_piece_FA_7)
 }
 END_TEST
 
+/* The last 8 bytes that a fragment may begin at, and more after them: cut, its offsets would be other ones, with a flag
+ * that was not set. */
+START_TEST(test_fragment_beyond_the_longest_datagram_FA_7)
+{
+	uint8_t packet[ROOM], piece[ROOM];
+	size_t len = datagram(packet, 1000, NULL, 0, 0x1fff);
+
+	ck_assert_uint_eq(cut_count(packet, len, 576), 0);
+	ck_assert_uint_eq(cut_write(packet, len, 576, 1, piece, sizeof(piece)), 0);
+	ck_assert_uint_eq(cut_write(packet, len, 576, 0, piece, sizeof(piece)), 0);
+	len = datagram(packet, 1000, NULL, 0, 0x2000 | (65528 - 1008) / 8);
+	ck_assert_uint_eq(cut_count(packet, len, 576), 2);
+	check_pieces(1000, 576, 0, 0x2000 | (65528 - 1008) / 8);
+}
+END_TEST
+
 /* Options that end beyond the header, or nowhere: what is there stays. */
 START_TEST(test_malformed_options_stay_FA_7)
 {
@@ -105,6 +121,7 @@ static void add(TCase *t)
 {
 	tcase_add_test(t, test_every_byte_is_in_one_piece_FA_7);
 	tcase_add_test(t, test_no_room_for_a_piece_FA_7);
+	tcase_add_test(t, test_fragment_beyond_the_longest_datagram_FA_7);
 	tcase_add_test(t, test_malformed_options_stay_FA_7);
 }
 

@@ -353,6 +353,7 @@ void engine_tick(struct engine *e, uint64_t now_ms)
 {
 	e->ticked_ms = now_ms;
 	engine_hold_timeouts(e, now_ms);
+	engine_open_count(e);
 	engine_fragment_timeouts(e, now_ms);
 	engine_fast_tick(e, now_ms);
 	if (now_ms < e->next_sweep_ms)
@@ -362,6 +363,7 @@ void engine_tick(struct engine *e, uint64_t now_ms)
 	expire_wildcards(e, now_ms);
 	fixtab_sweep(e->fixed, now_ms, fixed_expired, e);
 	forget_manager(e, now_ms);
+	engine_shed_count(e, now_ms);
 }
 
 void engine_look(struct engine *e, const struct engine_tap *tap)

@@ -56,6 +56,8 @@
 	X(DROP_FRAGMENT_ORPHANED, "drops", "fragment-orphaned", "later fragment whose first did not come in time")     \
 	X(DROP_FRAGMENT_NO_ROOM, "drops", "fragment-no-room", "later fragment without room to wait for the first")     \
 	X(DROP_PUNT_LIMIT, "drops", "punt-limit", "more questions a second under one wildcard than limits.punt-rate")  \
+	X(DROP_PUNT_OPEN, "drops", "punt-open",                                                                        \
+	  "more questions open under one wildcard than its manager gets round to")                                     \
 	X(DROP_UNSENDABLE, "drops", "punt-unsendable", "could not be put into a message")                              \
 	X(DROP_DENIED, "drops", "denied-update", "packet inside an update that was denied")                            \
 	X(DROP_MISMATCH, "drops", "update-mismatch", "packet inside an update for another flow")                       \
@@ -159,6 +161,9 @@ struct engine_out {
 	/* Is it what the kernel's classifier never lets up (FA-8), unless permitted?  Asked only where plans are
 	 * placed. */
 	bool (*guards)(void *ctx, const struct flow_key *key);
+	/* No more than that is to come up under a key of a wildcard; NULL: as it was told.  Returns how many packets
+	 * did not, since it was asked last.  Optional (FA-5). */
+	uint64_t (*shed)(void *ctx, const struct classifier_key *key, const struct classifier_shed *limit);
 	/* The set advertised changed by this prefix (ACT-3, FA-11). */
 	void (*advertise)(void *ctx, const struct addr *prefix, uint8_t plen, bool add);
 	/* A manager speaks from here (FA-8: its messages are never matched), or is forgotten. */

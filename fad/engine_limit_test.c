@@ -166,6 +166,40 @@ START_TEST(test_FA_5_sources_without_number_stay_within_the_rate)
 }
 END_TEST
 
+START_TEST(test_FA_5_no_more_questions_are_open_than_a_moment_of_the_rate)
+{
+	struct engine_conf conf = bed_conf();
+	struct wire_msg m = bed_service();
+	struct bed *b;
+
+	conf.punt_rate = 2500; /* a fiftieth of a second of that are 50; a tenth may come at once */
+	conf.hold.flows = 10000;
+	conf.max_fixed = 1000;
+	b = bed_new_with(&conf);
+	bed_message(b, 1, &m);
+	flood(b, 80, 1000, 120);
+	ck_counter(b, PUNTS, 50);
+	ck_counter(b, DROP_PUNT_OPEN, 70);
+	ck_counter(b, DROP_PUNT_LIMIT, 0);
+	/* A source that asks little may, and half as many more. */
+	from_many(b, 0, 100);
+	ck_counter(b, PUNTS, 75);
+	ck_counter(b, PUNTS_SHARE, 25);
+	/* Answers make room, as of the next tick. */
+	for (uint16_t i = 0; i < 40; i++) {
+		struct flow_key k = bed_client((uint16_t)(1000 + i));
+
+		m = bed_fixed(&k, 60);
+		bed_message(b, 1, &m);
+	}
+	b->now_ms += 20;
+	engine_tick(b->e, b->now_ms);
+	flood(b, 80, 5000, 100);
+	ck_counter(b, PUNTS, 75 + 15);
+	bed_free(b);
+}
+END_TEST
+
 START_TEST(test_FA_5_FA_9_one_question_a_flow_however_often_it_asks)
 {
 	struct bed *b = begin(false);
@@ -180,9 +214,164 @@ START_TEST(test_FA_5_FA_9_one_question_a_flow_however_often_it_asks)
 }
 END_TEST
 
+/* ---- what the kernel is told ---- */
+
+/* A bed whose kernel can shed. */
+struct shedding {
+	struct bed bed; /* first: what the engine calls back with */
+	struct classifier_shed limit;
+	struct classifier_key key;
+	unsigned told, asked;
+	uint64_t shed; /* to be said when asked next */
+};
+
+static uint64_t on_shed(void *ctx, const struct classifier_key *key, const struct classifier_shed *limit)
+{
+	struct shedding *s = ctx;
+	uint64_t n = s->shed;
+
+	s->key = *key;
+	if (limit)
+		s->limit = *limit;
+	s->told += limit != NULL;
+	s->asked += limit == NULL;
+	s->shed = 0;
+	return n;
+}
+
+static void shed_begin(struct shedding *s, uint32_t rate, bool routed, uint16_t dport_of_other)
+{
+	static struct engine_out out;
+	struct engine_conf conf = bed_conf();
+	struct wire_msg m = bed_service();
+
+	out = bed_out;
+	out.shed = on_shed;
+	memset(s, 0, sizeof(*s));
+	conf.punt_rate = rate;
+	conf.max_fixed = 1000;
+	conf.hold.flows = 10000;
+	conf.punt_excess_routed = routed;
+	s->bed.now_ms = 1000;
+	s->bed.e = engine_new(&conf, &out, &s->bed);
+	bed_message(&s->bed, 1, &m);
+	if (!dport_of_other)
+		return;
+	m.wildcard.dport = dport_of_other;
+	m.wildcard.src_mask[0] = 0xff;
+	bed_message(&s->bed, 1, &m);
+}
+
+START_TEST(test_FA_5_the_kernel_sheds_what_the_engine_would_drop)
+{
+	struct shedding *s = malloc(sizeof(*s));
+	const struct wildcard *w;
+	uint64_t drops;
+
+	shed_begin(s, RATE, false, 0);
+	flood(&s->bed, 80, 1000, RATE / 10);
+	ck_assert_uint_eq(s->told, 0);
+	flood(&s->bed, 80, 2000, 100);
+	ck_assert_uint_eq(s->told, 1); /* not for each */
+	ck_assert_uint_eq(s->key.dport, 80);
+	ck_assert_uint_eq(s->limit.until_ns, 1500000000);
+	ck_assert_uint_eq(s->limit.each_ns,
+			  8000000); /* a quarter more than the rate, or nobody would see that it is exceeded */
+	ck_assert_uint_eq(s->limit.share_ns, 640000000);
+	ck_assert_uint_eq(s->limit.asks, PUNT_ALL);
+	ck_assert(!s->limit.by_target && !s->limit.route);
+	w = wildtab_first(engine_wildcards(s->bed.e));
+	drops = w->drops;
+	s->bed.now_ms += 99;
+	flood(&s->bed, 80, 3000, 100);
+	ck_assert_uint_eq(s->told, 1);
+	s->bed.now_ms += 1;
+	s->shed = 5000;
+	flood(&s->bed, 80, 4000, 100);
+	ck_assert_uint_eq(s->told, 2);
+	ck_assert_uint_ge(w->drops, drops + 5000);
+	/* Its last ones are counted when it is over, and then nobody asks any more. */
+	drops = w->drops;
+	s->bed.now_ms += 1000;
+	s->shed = 70;
+	engine_tick(s->bed.e, s->bed.now_ms);
+	ck_assert_uint_eq(w->drops, drops + 70);
+	ck_assert_uint_eq(s->asked, 1);
+	s->bed.now_ms += 1000;
+	engine_tick(s->bed.e, s->bed.now_ms);
+	ck_assert_uint_eq(s->asked, 1);
+	bed_free(&s->bed);
+}
+END_TEST
+
+START_TEST(test_FA_5_the_kernel_lets_through_what_there_is_time_for)
+{
+	struct shedding *s = malloc(sizeof(*s));
+
+	shed_begin(s, 2500, false, 0);
+	flood(&s->bed, 80, 1000, 120); /* 50 of them are asked about */
+	ck_assert_uint_eq(s->limit.each_ns, 320000);
+	for (uint16_t i = 0; i < 20; i++) {
+		struct flow_key k = bed_client((uint16_t)(1000 + i));
+		struct wire_msg m = bed_fixed(&k, 60);
+
+		bed_message(&s->bed, 1, &m);
+	}
+	s->bed.now_ms += 99;
+	engine_tick(s->bed.e, s->bed.now_ms);
+	flood(&s->bed, 80, 2000, 100); /* 20 */
+	s->bed.now_ms += 1;
+	flood(&s->bed, 80, 3000, 1);
+	ck_assert_uint_eq(s->limit.each_ns, 4000000);
+	/* Nobody answers: next to nothing, but that. */
+	s->bed.now_ms += 100;
+	flood(&s->bed, 80, 4000, 100);
+	ck_assert_uint_eq(s->limit.each_ns, 8000000);
+	ck_assert_uint_eq(s->told, 3);
+	bed_free(&s->bed);
+}
+END_TEST
+
+START_TEST(test_FA_5_what_the_kernel_routes_is_not_lost)
+{
+	struct shedding *s = malloc(sizeof(*s));
+	const struct wildcard *w;
+
+	shed_begin(s, RATE, true, 0);
+	s->shed = 7;
+	flood(&s->bed, 80, 1000, 100);
+	ck_assert_uint_eq(s->told, 1);
+	ck_assert(s->limit.route);
+	w = wildtab_first(engine_wildcards(s->bed.e));
+	ck_assert_uint_eq(w->drops, 0);
+	bed_free(&s->bed);
+}
+END_TEST
+
+START_TEST(test_FA_5_PREC_9_the_kernel_sheds_nothing_that_another_wildcard_may_decide_on)
+{
+	struct shedding *s = malloc(sizeof(*s));
+
+	shed_begin(s, RATE, false, 80);
+	flood(&s->bed, 80, 1000, 100);
+	ck_assert_uint_gt(engine_counters(s->bed.e)[ENGINE_DROP_PUNT_LIMIT], 0);
+	ck_assert_uint_eq(s->told, 0);
+	bed_free(&s->bed);
+	shed_begin(s = malloc(sizeof(*s)), RATE, false, 81);
+	flood(&s->bed, 80, 1000, 100);
+	ck_assert_uint_eq(s->told, 1);
+	bed_free(&s->bed);
+}
+END_TEST
+
 static void add(TCase *t)
 {
+	tcase_add_test(t, test_FA_5_the_kernel_sheds_what_the_engine_would_drop);
+	tcase_add_test(t, test_FA_5_what_the_kernel_routes_is_not_lost);
+	tcase_add_test(t, test_FA_5_PREC_9_the_kernel_sheds_nothing_that_another_wildcard_may_decide_on);
 	tcase_add_test(t, test_FA_5_a_source_that_asks_little_gets_through_beside_one_that_floods);
+	tcase_add_test(t, test_FA_5_no_more_questions_are_open_than_a_moment_of_the_rate);
+	tcase_add_test(t, test_FA_5_the_kernel_lets_through_what_there_is_time_for);
 	tcase_add_test(t, test_FA_5_sources_without_number_stay_within_the_rate);
 	tcase_add_test(t, test_FA_5_FA_9_one_question_a_flow_however_often_it_asks);
 	tcase_add_test(t, test_FA_5_a_flood_to_one_service_leaves_the_others_their_share);

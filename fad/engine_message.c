@@ -289,6 +289,9 @@ static bool store_wildcard(struct engine *e, struct wildcard *w, struct wildcard
 		w->drops = old->drops;
 		w->timeouts = old->timeouts;
 		w->punt_ns = old->punt_ns;
+		w->shed_flows = old->shed_flows;
+		w->shed_ms = old->shed_ms;
+		w->shed_until_ms = old->shed_until_ms;
 		w->made_ms = old->made_ms;
 		w->lineage = old->lineage;
 		engine_wildcard_drop(e, old);

@@ -284,54 +284,54 @@ static void hold_rest(struct engine *e, struct held_flow *f, const struct packet
 	}
 }
 
-/* A wildcard for what given servers send: the far end is where it goes. */
-static bool names_source(const struct wildcard *w)
-{
-	size_t n = w->match.family == 6 ? SHARE_IPV6 : SHARE_IPV4;
-
-	for (size_t i = 0; i < n; i++)
-		if (w->match.src_mask[i] != 0xff)
-			return false;
-	return true;
-}
-
 /*
- * Each wildcard, and so each service, has a rate of its own: a flood of new flows to one leaves the others theirs.
- * Under one, a source that asks little comes first: what it is ahead of the rate by delays those that ask much (FA-5).
+ * Each wildcard, and so each service, has a rate of its own: a flood of new flows to one leaves the others theirs.  And
+ * no more of its questions are open than make up a moment of that rate: where those who decide do not get round to
+ * them, others would wait behind them.  Under one, a source that asks little comes first: what it is ahead of the rate
+ * by delays those that ask much (FA-5).  False: *why not.
  */
-static bool may_ask(struct engine *e, struct wildcard *w, const struct flow_key *k, uint64_t now_ms)
+static bool may_ask(struct engine *e, struct wildcard *w, const struct flow_key *k, enum engine_counter *why,
+		    uint64_t now_ms)
 {
 	uint64_t now_ns = now_ms * 1000000, each_ns, ahead_ns;
+	uint32_t *open = engine_open(e, w), most;
 	bool little;
 
 	if (!e->conf.punt_rate)
 		return true;
 	each_ns = 1000000000 / e->conf.punt_rate;
+	most = e->conf.punt_rate / (1000 / ENGINE_PUNT_OPEN_MS);
+	if (most < ENGINE_PUNT_OPEN_LEAST)
+		most = ENGINE_PUNT_OPEN_LEAST;
 	if (w->punt_ns < now_ns)
 		w->punt_ns = now_ns;
 	ahead_ns = w->punt_ns - now_ns;
-	if (ahead_ns > ENGINE_PUNT_BURST_NS + ENGINE_PUNT_SPARE_NS)
+	*why = *open >= most ? ENGINE_DROP_PUNT_OPEN : ENGINE_DROP_PUNT_LIMIT;
+	if (ahead_ns > ENGINE_PUNT_BURST_NS + ENGINE_PUNT_SPARE_NS || *open >= most + most / 2)
 		return false;
-	little = share_take(&e->shares, share_place(e->conf.hash_key, k, names_source(w), w->lineage),
+	little = share_take(&e->shares, share_place(e->conf.hash_key, k, engine_names_source(w), w->lineage),
 			    each_ns * ENGINE_PUNT_SHARES, now_ns);
-	if (ahead_ns > ENGINE_PUNT_BURST_NS) {
+	if (ahead_ns > ENGINE_PUNT_BURST_NS || *open >= most) {
 		if (!little)
 			return false;
 		engine_count(e, ENGINE_PUNTS_SHARE);
 	}
 	w->punt_ns += each_ns;
+	(*open)++;
 	return true;
 }
 
 /* Too many ask under this wildcard. */
-static void exceed(struct engine *e, struct wildcard *w, const struct packet *p)
+static void exceed(struct engine *e, struct wildcard *w, const struct packet *p, enum engine_counter why,
+		   uint64_t now_ms)
 {
+	engine_shed(e, w, now_ms);
 	if (e->conf.punt_excess_routed && e->out->forward(e->ctx, p, NULL)) {
 		engine_count(e, ENGINE_EXCESS_ROUTED);
 		return;
 	}
 	w->drops++;
-	engine_lose(e, ENGINE_DROP_PUNT_LIMIT, p);
+	engine_lose(e, why, p);
 }
 
 /*
@@ -345,11 +345,12 @@ static void punt(struct engine *e, const struct plan_step *s, const struct wire_
 	/* What the manager has seen already, and held, it is not told of again; nor is whoever got copies of it all. */
 	uint64_t told = v->hold ? 0 : s->wildcard ? s->wildcard->lineage : ENGINE_TOLD_FIXED;
 	bool first = !hold_find(e->hold, &p->key);
+	enum engine_counter why;
 	struct held_flow *f;
 	struct wire_blob blob;
 
-	if (s->wildcard && !may_ask(e, s->wildcard, &p->key, now_ms)) {
-		exceed(e, s->wildcard, p);
+	if (s->wildcard && !may_ask(e, s->wildcard, &p->key, &why, now_ms)) {
+		exceed(e, s->wildcard, p, why, now_ms);
 		return;
 	}
 	f = hold_get(e, &p->key, now_ms);

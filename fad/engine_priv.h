@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The engine's inside, shared by its files only: engine.c (life, time,
- * listings), engine_packet.c (packets), engine_send.c (those that are adjusted or wrapped), engine_message.c
- * (messages).
+ * listings), engine_shed.c (too many questions), engine_packet.c (packets), engine_send.c (those that are adjusted or
+ * wrapped), engine_message.c (messages).
  */
 #ifndef TURNOUT_FAD_ENGINE_PRIV_H
 #define TURNOUT_FAD_ENGINE_PRIV_H
@@ -20,6 +20,9 @@
 #define ENGINE_PUNT_BURST_NS     100000000 /* of questions ahead of the rate */
 #define ENGINE_PUNT_SPARE_NS     50000000  /* more of them, for sources that ask little */
 #define ENGINE_PUNT_SHARES       64        /* of the rate one is a source's own */
+#define ENGINE_PUNT_OPEN_MS      20        /* of the rate's questions may be open */
+#define ENGINE_PUNT_OPEN_LEAST   32
+#define ENGINE_OPEN_PLACES       1024
 #define ENGINE_COOKIE_LIFE_MS    10000
 #define ENGINE_ERROR_PLACES      4096
 
@@ -54,6 +57,8 @@ struct engine {
 	struct deny_limit undecodable; /* denies to managers not known yet */
 	struct error_limit errors, resets;
 	struct share_table shares;
+	uint32_t open[ENGINE_OPEN_PLACES]; /* questions not answered at the last tick, and new ones, by wildcard */
+	uint64_t shed_until_ms;            /* no wildcard's is later, and what was shed is counted; 0: all is counted */
 	uint64_t counters[ENGINE_COUNTER_COUNT];
 	struct engine_marks marks;
 	uint8_t scratch[65536];  /* one segment on its way into a message */
@@ -224,6 +229,18 @@ void engine_fast_unplace(struct engine *e, struct flow *f);
 void engine_fast_change(struct engine *e, struct flow *f, uint64_t now_ms);
 /* Look after some of those placed: each every half second. */
 void engine_fast_tick(struct engine *e, uint64_t now_ms);
+
+/* engine_shed.c */
+/* A question under w is dropped since there are too many: let the kernel drop some of the others. */
+void engine_shed(struct engine *e, struct wildcard *w, uint64_t now_ms);
+/* Questions that are open under a wildcard, or another that shares its place. */
+uint32_t *engine_open(struct engine *e, const struct wildcard *w);
+/* Count them anew. */
+void engine_open_count(struct engine *e);
+/* Count what the kernel has dropped. */
+void engine_shed_count(struct engine *e, uint64_t now_ms);
+/* Under a wildcard that names its servers as sources, the far end is where packets go. */
+bool engine_names_source(const struct wildcard *w);
 
 /* engine.c */
 struct manager *engine_manager(struct engine *e, const struct endpoint_peer *from, const struct wire_msg *m,

@@ -351,7 +351,7 @@ PLAN_RUN(4, ETH_HLEN + __builtin_offsetof(struct iphdr, saddr))
 PLAN_RUN(6, ETH_HLEN + __builtin_offsetof(struct ipv6hdr, saddr))
 
 /* silent: there is no agent to bring anything up to. */
-static __always_inline int run_plan(struct __sk_buff *skb, bool silent)
+static __noinline int run_plan(struct __sk_buff *skb, uint32_t silent)
 {
 	struct classifier_address hop = {};
 	int action = PLAN_NONE;

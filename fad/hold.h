@@ -56,7 +56,7 @@ bool hold_push(struct hold *h, struct held_flow *f, const struct packet *p, uint
 /* Take all out as a list linked by next, each to be freed with free(), and forget the flow. */
 struct held_packet *hold_release(struct hold *h, struct held_flow *f);
 /* The flow waiting longest, or NULL. */
-struct held_flow *hold_oldest(const struct hold *h);
+struct held_flow *hold_oldest(const struct hold *h); /* then ->next */
 
 size_t hold_flows(const struct hold *h);
 uint64_t hold_bytes(const struct hold *h);

@@ -43,7 +43,7 @@ static void end(struct fixture *f)
 /* For this long, or until the least is that. */
 static void least(struct fixture *f, uint32_t want)
 {
-	uint64_t until_ms = daemon_now_ms() + 3000;
+	uint64_t until_ms = daemon_now_ms() + 10000;
 
 	while (mtu_least(f->mtu) != want && daemon_now_ms() < until_ms)
 		sd_event_run(f->loop, 50000);

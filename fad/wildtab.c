@@ -581,6 +581,44 @@ bool wildtab_covers(const struct wildtab *t, const struct flow_key *k, const str
 	return false;
 }
 
+static bool overlap_bytes(const uint8_t *x, const uint8_t *x_mask, const uint8_t *y, const uint8_t *y_mask)
+{
+	for (int i = 0; i < 16; i++)
+		if ((x[i] ^ y[i]) & x_mask[i] & y_mask[i])
+			return false;
+	return true;
+}
+
+/* Where one of them matches anything there is no difference. */
+static bool overlap_number(uint16_t x, uint16_t y)
+{
+	return !x || !y || x == y;
+}
+
+/* May a packet match both?  Ranges are not looked at. */
+static bool overlap(const struct wire_wildcard *x, const struct wire_wildcard *y)
+{
+	return x->family == y->family && overlap_number(x->proto, y->proto) && overlap_number(x->sport, y->sport) &&
+	       overlap_number(x->dport, y->dport) && overlap_bytes(x->src, x->src_mask, y->src, y->src_mask) &&
+	       overlap_bytes(x->dst, x->dst_mask, y->dst, y->dst_mask);
+}
+
+bool wildtab_owns_key(const struct wildtab *t, const struct wildcard *w)
+{
+	if (w->range_count)
+		return false;
+	for (const struct wildcard *x = t->all; x; x = x->next)
+		if (x != w && better(x, w) && (x->a.rank == w->a.rank || affinity_ends_cascade(&x->a)) &&
+		    overlap(&x->match, &w->match))
+			return false;
+	return true;
+}
+
+const struct classifier_key *wildtab_key(const struct wildcard *w)
+{
+	return &w->slot->key;
+}
+
 size_t wildtab_count(const struct wildtab *t)
 {
 	return t->count;

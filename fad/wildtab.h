@@ -35,6 +35,9 @@ struct wildcard {
 	uint64_t denies;               /* updates refused: to replace it, or of a flow that it covers */
 	uint64_t drops;                /* packets it drops, and those held for its manager's answer in vain */
 	uint64_t punt_ns;              /* when, on the engine's clock, the questions so far are paid for (FA-5) */
+	uint64_t shed_flows;           /* what `flows` was when the kernel last heard that too many ask (FA-5) */
+	uint64_t shed_ms;              /* not before that does it hear it again */
+	uint64_t shed_until_ms;        /* until then it lets some of them not come up; 0: what it did is counted */
 	uint64_t timeouts;             /* questions under it without an answer in time */
 	uint64_t made_ms;              /* when the first of its lineage was stored */
 	uint64_t serial;               /* position in listings */
@@ -81,6 +84,14 @@ size_t wildtab_match(const struct wildtab *t, const struct flow_key *k, uint16_t
 bool wildtab_ports_matter(const struct wildtab *t, const struct flow_key *k);
 /* Does a wildcard of this manager cover the key?  (FIX-6) */
 bool wildtab_covers(const struct wildtab *t, const struct flow_key *k, const struct manager *manager);
+
+/*
+ * Is every packet of this wildcard's masked key, as far as no better rank takes it, for this wildcard to act on?  Not
+ * if it has ranges, or if another one overlaps it that is better, and of its rank or one that ends the cascade.
+ */
+bool wildtab_owns_key(const struct wildtab *t, const struct wildcard *w);
+/* Its masked key, as the classifier knows it. */
+const struct classifier_key *wildtab_key(const struct wildcard *w);
 
 size_t wildtab_count(const struct wildtab *t);
 size_t wildtab_shapes(const struct wildtab *t);

@@ -483,6 +483,56 @@ START_TEST(test_WILD_4_equality_is_manager_match_ranges_and_rank)
 }
 END_TEST
 
+/* FA-5: may the kernel, which knows neither ranks nor ranges, decide about all under this one's key? */
+START_TEST(test_FA_5_PREC_9_who_owns_a_key)
+{
+	struct manager m = {.peer = {.identity = 1}}, n = {.peer = {.identity = 2}};
+	struct wire_wildcard service = to_mask(0x0a000001, 0xffffffff), narrow = service,
+			     wide = to_mask(0x0a000000, 0xff000000);
+	struct kernel kernel = {0};
+	struct wildtab *t = wildtab_new(10, SEED, &WATCH, &kernel);
+	struct wildcard *w = wildcard_new(&n, &service), *x;
+
+	w->a.rank = 7;
+	narrow.dport = 80;
+	ck_assert(wildtab_add(t, w));
+	ck_assert(wildtab_owns_key(t, w));
+	ck_assert_int_eq(wildtab_key(w)->dst[0], 10);
+	/* Beside one that is less exact, or elsewhere. */
+	x = wildcard_new(&m, &wide);
+	x->a.rank = 7;
+	ck_assert(wildtab_add(t, x));
+	ck_assert(wildtab_owns_key(t, w) && !wildtab_owns_key(t, x));
+	wildtab_remove(t, x);
+	/* Of the same rank and better for some packets; or for all. */
+	x = wildcard_new(&n, &narrow);
+	x->a.rank = 7;
+	ck_assert(wildtab_add(t, x));
+	ck_assert(!wildtab_owns_key(t, w) && wildtab_owns_key(t, x));
+	wildtab_remove(t, x);
+	x = wildcard_new(&m, &service);
+	x->a.rank = 7;
+	ck_assert(wildtab_add(t, x));
+	ck_assert(!wildtab_owns_key(t, w) && wildtab_owns_key(t, x));
+	wildtab_remove(t, x);
+	/* Of a better rank: only if it lets nothing come to this one. */
+	x = wildcard_new(&m, &wide);
+	x->a.rank = 3;
+	ck_assert(wildtab_add(t, x));
+	ck_assert(wildtab_owns_key(t, w));
+	x->a.flags = WIRE_FLAG_DISPATCH;
+	ck_assert(!wildtab_owns_key(t, w));
+	wildtab_remove(t, x);
+	x = wildcard_new(&m, &service);
+	x->a.rank = 9;
+	x->range_count = 1;
+	x->ranges[0] = (struct wire_range){.field = WIRE_RANGE_DPORT, .low_port = 1, .high_port = 2};
+	ck_assert(wildtab_add(t, x));
+	ck_assert(wildtab_owns_key(t, w) && !wildtab_owns_key(t, x));
+	wildtab_free(t);
+}
+END_TEST
+
 /* However many match at one rank, the best of it and all other ranks are found, whichever come first. */
 START_TEST(test_PREC_1_PREC_9_many_of_one_rank_hide_no_other)
 {
@@ -654,6 +704,7 @@ int main(void)
 	tcase_add_test(t, test_ACT_10_random_cases_of_ports_that_matter);
 	tcase_add_test(t, test_WILD_2_masks_need_not_be_contiguous);
 	tcase_add_test(t, test_WILD_6_ports_and_addresses_in_ranges);
+	tcase_add_test(t, test_FA_5_PREC_9_who_owns_a_key);
 	tcase_add_test(t, test_WILD_4_equality_is_manager_match_ranges_and_rank);
 	tcase_add_test(t, test_PREC_1_PREC_9_many_of_one_rank_hide_no_other);
 	tcase_add_test(t, test_refused_by_the_kernel_or_full_changes_nothing);

@@ -7,11 +7,14 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/conf_tree.h"
 
@@ -662,11 +665,31 @@ bool conf_load_text(const char *name, const char *text, size_t len, const struct
 	return good;
 }
 
-/* Read a file whole, a byte more than is allowed at most.  NULL: see errno. */
-static char *read_file(const char *path, size_t *len)
+/* NULL: *why says why.  wait: one that is not a regular file may be opened, and read as long as it takes. */
+static FILE *open_file(const char *path, bool wait, const char **why)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | (wait ? 0 : O_NONBLOCK));
+	struct stat st;
+	FILE *in = NULL;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		*why = strerror(errno);
+	else if (S_ISDIR(st.st_mode))
+		*why = strerror(EISDIR);
+	else if (!wait && !S_ISREG(st.st_mode))
+		*why = "it is not a regular file";
+	else
+		in = must(fdopen(fd, "r"));
+	if (in == NULL && fd >= 0)
+		close(fd);
+	return in;
+}
+
+/* Read a file whole, a byte more than is allowed at most.  NULL: *why says why. */
+static char *read_file(const char *path, bool wait, size_t *len, const char **why)
 {
 	size_t cap = (size_t)CONF_TREE_MAX_LEN + 2, used = 0, room = 0, n;
-	FILE *in = fopen(path, "re");
+	FILE *in = open_file(path, wait, why);
 	char *text = NULL;
 
 	if (in == NULL)
@@ -680,11 +703,9 @@ static char *read_file(const char *path, size_t *len)
 		used += n;
 	} while (n > 0 && used < cap);
 	if (ferror(in)) {
-		int saved = errno;
-
+		*why = strerror(errno);
 		free(text);
 		text = NULL;
-		errno = saved;
 	}
 	fclose(in);
 	*len = used;
@@ -694,12 +715,13 @@ static char *read_file(const char *path, size_t *len)
 bool conf_load(const char *path, const struct conf_mapping *map, size_t size, void *obj)
 {
 	struct conf c = {.name = path};
+	const char *why = NULL;
 	size_t len = 0;
-	char *text = read_file(path, &len);
+	char *text = read_file(path, true, &len, &why);
 	bool good;
 
 	if (text == NULL) {
-		fprintf(stderr, "%s: cannot be read: %s\n", path, strerror(errno));
+		fprintf(stderr, "%s: cannot be read: %s\n", path, why);
 		return false;
 	}
 	good = load(&c, text, len, map, size, obj);
@@ -711,12 +733,13 @@ bool conf_load(const char *path, const struct conf_mapping *map, size_t size, vo
 bool conf_load_quiet(const char *path, const struct conf_mapping *map, size_t size, void *obj, char *errors,
 		     size_t errors_size)
 {
+	const char *why = NULL;
 	size_t len = 0;
-	char *text = read_file(path, &len);
+	char *text = read_file(path, false, &len, &why);
 	bool good;
 
 	if (text == NULL) {
-		snprintf(errors, errors_size, "%s: cannot be read: %s\n", path, strerror(errno));
+		snprintf(errors, errors_size, "%s: cannot be read: %s\n", path, why);
 		return false;
 	}
 	good = conf_load_text(path, text, len, map, size, obj, errors, errors_size);

@@ -95,7 +95,7 @@ bool conf_load(const char *path, const struct conf_mapping *map, size_t size, vo
 bool conf_load_text(const char *name, const char *text, size_t len, const struct conf_mapping *map, size_t size,
 		    void *obj, char *errors, size_t errors_size);
 
-/* From a file, errors into the buffer: for who has no standard error that anybody reads. */
+/* From a regular file, errors into the buffer: for who has no standard error that anybody reads, and must not wait. */
 bool conf_load_quiet(const char *path, const struct conf_mapping *map, size_t size, void *obj, char *errors,
 		     size_t errors_size);
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/conf.h"
@@ -308,6 +309,11 @@ static const struct {
 	{"*x : c\n", "f.yaml:1:1: syntax: an alias (*name) cannot be a field name\n"},
 	{"name: a\t# fine\n# a\tb\nfast:\ttrue\n",
 	 "f.yaml:3:6: syntax: a tab is allowed only in comments and before them; use spaces\n"},
+	{"name: a # b\rfast:\ttrue\n", /* that ends the line, too */
+	 "f.yaml:1:18: syntax: a tab is allowed only in comments and before them; use spaces\n"},
+	/* libfyaml would crash on these as they are */
+	{"? \"a #b\" :\t: x\n", "f.yaml:1:3: syntax: a list or mapping cannot be a field name\n"},
+	{"? \"a\n  #b\" :\t : x\n", "f.yaml:2:7: syntax: invalid indentation in mapping\n"},
 	{"name: a\001b\n", "f.yaml:1:8: syntax: byte 0x01 is not allowed; the file must be UTF-8 text\n"},
 	{"\xff\xfe\n", "f.yaml:1:1: syntax: byte 0xff is not allowed; the file must be UTF-8 text\n"},
 	{"name: a\nx: \xed\xa0\x80\n", "f.yaml:2:4: syntax: byte 0xed is not allowed; the file must be UTF-8 text\n"},
@@ -357,6 +363,26 @@ START_TEST(nul_bytes_and_size_are_refused)
 	memset(big, 'a', len);
 	ck_assert(!load(big, len, &config, errors));
 	ck_assert_str_eq(errors, "f.yaml: syntax: the file is larger than 16 MiB\n");
+	free(big);
+}
+END_TEST
+
+/* Once over each, however many: looked at from each anew, this would take hours. */
+START_TEST(many_tabs_take_no_time)
+{
+	size_t len = CONF_TREE_MAX_LEN;
+	char *big = malloc(len), errors[8192];
+	struct config config;
+
+	memset(big, '\t', len);
+	big[len - 1] = 'x';
+	ck_assert(!load(big, len, &config, errors));
+	ck_assert_str_eq(errors, "f.yaml:1:1: syntax: a tab is allowed only in comments and before them; use spaces\n");
+	memset(big, '\t', len / 8);
+	memset(big + len / 8 - 1, '\n', 1);
+	memcpy(big, "name: a # ", 10);
+	ck_assert(load(big, len / 8, &config, errors));
+	conf_free(&config_mapping, sizeof(config), &config);
 	free(big);
 }
 END_TEST
@@ -411,6 +437,24 @@ START_TEST(files_are_read_and_missing_ones_named)
 }
 END_TEST
 
+/* A running daemon reads its file again: it must not wait for one that writes to a pipe. */
+START_TEST(reload_does_not_wait_for_a_pipe)
+{
+	char dir[] = "/tmp/conf-test-XXXXXX", path[64], errors[256];
+	struct config config = {0};
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/fifo", dir);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	ck_assert(!conf_load_quiet(path, &config_mapping, sizeof(config), &config, errors, sizeof(errors)));
+	ck_assert_ptr_nonnull(strstr(errors, "cannot be read: it is not a regular file\n"));
+	ck_assert(!conf_load_quiet(dir, &config_mapping, sizeof(config), &config, errors, sizeof(errors)));
+	ck_assert_ptr_nonnull(strstr(errors, "cannot be read: Is a directory\n"));
+	unlink(path);
+	rmdir(dir);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("conf");
@@ -423,9 +467,11 @@ int main(void)
 	tcase_add_loop_test(tc, bad_files_say_where_and_what, 0, (int)(sizeof(bad) / sizeof(*bad)));
 	tcase_add_test(tc, deep_nesting_is_refused);
 	tcase_add_test(tc, nul_bytes_and_size_are_refused);
+	tcase_add_test(tc, many_tabs_take_no_time);
 	tcase_add_test(tc, many_errors_are_cut);
 	tcase_add_test(tc, truncated_anywhere);
 	tcase_add_test(tc, files_are_read_and_missing_ones_named);
+	tcase_add_test(tc, reload_does_not_wait_for_a_pipe);
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);
 	if (getenv("TAP_FILE") != NULL)

@@ -58,31 +58,45 @@ static size_t character(const unsigned char *p, size_t left)
 }
 
 /*
- * libfyaml 0.7.12 can crash on a tab between the parts of a line.  It is fine at the end of one and before a comment;
- * in a comment, too.  (What only looks like a comment, in quotes, does no harm.)
+ * libfyaml 0.7.12 can crash on a tab between the parts of a line, so it sees none.  One at the end of a line, before a
+ * comment or in one becomes a space; also in quotes, after what only looks like a comment there.
  */
-static bool is_tab_good(const unsigned char *line, const unsigned char *at, const unsigned char *end)
+struct tabs {
+	const char *good_to; /* blanks up to here were looked at: a file of tabs is read once, not over and over */
+	bool comment;        /* one began in this line */
+};
+
+/* Of each character, in order.  False: a tab in a bad place. */
+static bool replace_tab(struct tabs *t, const char *begin, char *at, const char *end)
 {
-	for (const unsigned char *p = line; p < at; p++)
-		if (*p == '#' && (p == line || p[-1] == ' ' || p[-1] == '\t'))
-			return true;
-	while (at < end && (*at == '\t' || *at == ' '))
-		at++;
-	return at == end || *at == '#' || *at == '\n' || *at == '\r';
+	const char *p = at;
+
+	if (*at == '\n' || *at == '\r')
+		t->comment = false;
+	else if (*at == '#' && (at == begin || strchr(" \n\r", at[-1])))
+		t->comment = true;
+	if (*at != '\t')
+		return true;
+	if (!t->comment && at >= t->good_to) {
+		while (p < end && (*p == '\t' || *p == ' '))
+			p++;
+		if (p < end && *p != '#' && *p != '\n' && *p != '\r')
+			return false;
+		t->good_to = p;
+	}
+	*at = ' ';
+	return true;
 }
 
-/* What is not text never reaches the parser. */
-static bool is_text(struct builder *b, const char *text, size_t len)
+/* What is not text never reaches the parser.  Replaces tabs. */
+static bool is_text(struct builder *b, char *text, size_t len)
 {
-	const unsigned char *p = (const unsigned char *)text, *begin = p;
+	const unsigned char *p = (const unsigned char *)text;
+	struct tabs tabs = {0};
 	int line = 1, column = 1;
 	char why[64];
 	size_t n;
 
-	if (len > CONF_TREE_MAX_LEN) {
-		b->report(b->ctx, 0, 0, "syntax", "the file is larger than 16 MiB");
-		return false;
-	}
 	for (size_t at = 0; at < len; at += n) {
 		n = character(p + at, len - at);
 		if (n == 0) {
@@ -90,14 +104,13 @@ static bool is_text(struct builder *b, const char *text, size_t len)
 			b->report(b->ctx, line, column, "syntax", why);
 			return false;
 		}
-		if (p[at] == '\t' && !is_tab_good(begin, p + at, p + len)) {
+		if (!replace_tab(&tabs, text, text + at, text + len)) {
 			b->report(b->ctx, line, column, "syntax",
 				  "a tab is allowed only in comments and before them; use spaces");
 			return false;
 		}
 		column++;
 		if (p[at] == '\n') {
-			begin = p + at + 1;
 			line++;
 			column = 1;
 		}
@@ -303,16 +316,14 @@ static void parse(struct builder *b, struct fy_parser *parser, struct fy_diag *d
 	}
 }
 
-struct conf_node *conf_tree_read(const char *text, size_t len, conf_tree_report report, void *ctx)
+/* text: as it may be seen by libfyaml. */
+static struct conf_node *read_text(struct builder *b, const char *text, size_t len)
 {
-	struct builder b = {.report = report, .ctx = ctx};
 	struct fy_diag_cfg diag_cfg;
 	struct fy_parse_cfg cfg = {.flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG | FYPCF_JSON_NONE};
 	struct fy_parser *parser;
 	struct fy_diag *diag;
 
-	if (!is_text(&b, text, len))
-		return NULL;
 	fy_diag_cfg_default(&diag_cfg);
 	diag_cfg.fp = NULL;
 	diag = must(fy_diag_create(&diag_cfg));
@@ -320,23 +331,40 @@ struct conf_node *conf_tree_read(const char *text, size_t len, conf_tree_report 
 	cfg.diag = diag;
 	parser = must(fy_parser_create(&cfg));
 	if (fy_parser_set_string(parser, text, len) == 0)
-		parse(&b, parser, diag);
+		parse(b, parser, diag);
 	else
-		fail(&b, 0, 0, "this is not YAML");
+		fail(b, 0, 0, "this is not YAML");
 	fy_parser_destroy(parser);
 	fy_diag_destroy(diag);
-	free(b.key);
-	if (b.failed) {
-		conf_tree_free(b.root);
+	free(b->key);
+	if (b->failed) {
+		conf_tree_free(b->root);
 		return NULL;
 	}
-	if (b.root == NULL || b.root->type == CONF_NODE_NULL) {
-		conf_tree_free(b.root);
-		b.root = NULL;
-		b.open = NULL;
-		add(&b, CONF_NODE_MAP, 1, 1);
+	if (b->root == NULL || b->root->type == CONF_NODE_NULL) {
+		conf_tree_free(b->root);
+		b->root = NULL;
+		b->open = NULL;
+		add(b, CONF_NODE_MAP, 1, 1);
 	}
-	return b.root;
+	return b->root;
+}
+
+struct conf_node *conf_tree_read(const char *text, size_t len, conf_tree_report report, void *ctx)
+{
+	struct builder b = {.report = report, .ctx = ctx};
+	struct conf_node *root;
+	char *copy;
+
+	if (len > CONF_TREE_MAX_LEN) {
+		report(ctx, 0, 0, "syntax", "the file is larger than 16 MiB");
+		return NULL;
+	}
+	copy = must(malloc(len + 1)); /* 0 bytes are allowed */
+	memcpy(copy, text, len);
+	root = is_text(&b, copy, len) ? read_text(&b, copy, len) : NULL;
+	free(copy);
+	return root;
 }
 
 void conf_tree_free(struct conf_node *root)

@@ -82,8 +82,11 @@ static int load_key(struct auth_ring *ring, const struct security_key_conf *key)
 	ssize_t len;
 
 	if (fd < 0) {
-		log_error("key file %s cannot be opened: %s", key->file, strerror(errno));
-		return errno == EACCES || errno == EPERM ? EXITCODE_PRIVILEGE : EXITCODE_CONFIG;
+		bool denied = errno == EACCES || errno == EPERM;
+
+		log_error("key file %s cannot be opened: %s%s", key->file, strerror(errno),
+			  denied ? "; it must be this daemon's user's, or its group's, even for root" : "");
+		return denied ? EXITCODE_PRIVILEGE : EXITCODE_CONFIG;
 	}
 	status = check_file(fd, key->file);
 	if (status == EXITCODE_OK) {

@@ -172,7 +172,7 @@ def introduce(lab, node):
     stranger = Peer(lab.netns("sm2"), lab.address("sm2", "ctl"), STRANGER, lab.key())
     to = lab.address(node, "ctl"), PORT
     ended = [peer.wildcard(VIP4, dport=4242, ttl=0)]
-    assert stranger.receive(lambda m: m.type == peer.CHALLENGE, 3,
+    assert stranger.receive(lambda m: m.type == peer.CHALLENGE, 15,
                             every=lambda: stranger.send(to, peer.WILDCARD_UPDATE, ended, IDENTITIES[node]))
     time.sleep(0.1)
     return stranger, to

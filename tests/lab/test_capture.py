@@ -35,7 +35,7 @@ class Capture:
         self.output, self.errors = b"", b""
 
     def __enter__(self):
-        assert select.select([self.process.stderr], [], [], 5)[0], "it does not begin"
+        assert select.select([self.process.stderr], [], [], 15)[0], "it does not begin"
         first = self.process.stderr.readline()
         assert first.startswith(b"capturing at fad"), first + self.process.stderr.read()
         return self
@@ -43,7 +43,7 @@ class Capture:
     def __exit__(self, *_):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-        self.output, self.errors = self.process.communicate(timeout=10)
+        self.output, self.errors = self.process.communicate(timeout=30)
         assert self.process.returncode == 0, self.errors
 
     def lines(self):
@@ -143,7 +143,7 @@ def test_a_flood_of_drops_is_bounded_and_punts_go_on_FA_9(healthy):
         after = healthy.counters(router, "fad")
         gone = {key: after[key] - before[router][key] for key in after}
         assert gone[("drops", "punt-port-ring")] == 0
-        assert len(capture.lines()) <= 1100 * seconds
+        assert len(capture.lines()) <= 1000 * (seconds + 2)  # a second's is shown that began before, too
         # What was dropped is either shown or said not to have been.
         assert gone[("drops", "advertised-unmatched")] == \
             gone[("capture", "unshown")] + gone[("capture", "skipped")] + gone[("capture", "published")], gone
@@ -166,7 +166,7 @@ def test_several_at_once_see_each_its_own_ARCH_7(healthy):
     with Capture(healthy, "r1", "tcp") as tcp, Capture(healthy, "r1", "udp") as udp:
         connect(healthy)
         send_datagrams(healthy, 30300)
-        time.sleep(0.3)
+        time.sleep(1)
     assert tcp.lines() and all(" tcp " in line for line in tcp.lines())
     assert udp.lines() and all(" udp " in line for line in udp.lines())
 
@@ -178,12 +178,12 @@ def test_who_is_killed_leaves_nothing_on_ARCH_7(healthy):
     capture = Capture(healthy, "r1")
     try:
         with contextlib.suppress(AssertionError), capture:
-            connect(healthy, 4)
+            connect(healthy)
             os.kill(capture.process.pid, signal.SIGKILL)
             capture.process.wait()
     finally:
         capture.process.kill()
-    time.sleep(2.2)  # the lease
+    time.sleep(4)  # twice the lease
     before = published()
     assert before > 0
     connect(healthy)
@@ -194,6 +194,7 @@ def test_errors_say_what_to_do_ARCH_7(healthy):
     for arguments, status, text in ((("tcp", "prt", "80"), 2, "filter 'tcp prt 80'"),
                                     (("--reason", "hold"), 1, "show counters"),
                                     (("--from", "routed-glue"), 1, "knows of captures"),
-                                    (("-w", "/no/such/file", "--for", "1s"), 1, "/no/such/file")):
+                                    (("-w", "/no/such/file", "--for", "1s"), 1, "/no/such/file"),
+                                    (("-w", "/dev/full", "--for", "1s"), 1, "/dev/full: No space left")):
         done = healthy.ctl("r1", "capture", *arguments, check=False)
         assert done.returncode == status and text in done.stderr, done

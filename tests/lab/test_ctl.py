@@ -11,7 +11,7 @@ from conftest import until
 from turnoutlab.topology import VIPS
 
 VIP4 = VIPS[0]
-DOWN_WITHIN = 5.0  # seconds: three failed checks of the lab's interval, and some
+DOWN_WITHIN = 15.0  # seconds: three failed checks of the lab's interval, and a lot for a busy machine
 
 
 def steps(lab, router, *flow):
@@ -84,7 +84,7 @@ def test_watch_shows_a_drain_at_once_ARCH_7(lab):
         row = json.loads(watch.stdout.readline())
         assert time.monotonic() - begin < DOWN_WITHIN
         assert (row["kind"], row["subject"]) == ("server", "web/web2")
-        assert watch.wait(5) == 0
+        assert watch.wait(15) == 0
 
 
 def test_watch_shows_a_server_that_goes_down_ARCH_7(lab):

@@ -18,7 +18,7 @@ from scapy.layers.l2 import Ether
 from scapy.compat import raw
 
 import peer
-from conftest import until
+from conftest import until, within
 from peer import Manager, namespace
 from turnoutlab.topology import VIPS
 
@@ -188,7 +188,7 @@ def test_router_without_its_agent_routes_everything_ARCH_1(healthy):
 
 def test_manager_killed_during_downloads_decides_the_same_again_SM_2_ARCH_3(healthy):
     """Downloads go on without a manager.  Its successor has no memory, and sends a flow that moves to its old server."""
-    with Download(healthy, vip=VIP4) as one, Download(healthy, "client2", VIP6) as two:
+    with Download(healthy, vip=VIP4, rate="9M") as one, Download(healthy, "client2", VIP6, rate="9M") as two:
         servers = one.server(), two.server()
         healthy.stop("sm1", "smd", kill=True)
         time.sleep(1.5)
@@ -374,7 +374,7 @@ def test_flow_expired_at_the_agents_gets_the_same_answer_SM_2_FIX_5(changed):
     port, sequence = next(PORTS), []
     syn(lab, "r1", port)
     sequence.append(until(lambda: answer(lab, "r1", port), 3, 0.05))
-    assert until(lambda: answer(lab, "r1", port) is None, 5), "the affinity does not expire"
+    assert within(lambda: answer(lab, "r1", port) is None, 2 + 2 + 2), "the affinity does not expire"
     requests(lab, count=4)  # the round goes on meanwhile
     syn(lab, "r1", port)
     sequence.append(until(lambda: answer(lab, "r1", port), 3, 0.05))
@@ -402,10 +402,8 @@ def test_silent_manager_leaves_nothing_ARCH_10_WILD_3(changed):
     assert None not in requests(lab, count=10)
     assert all(lab.rows(router, "fad", "affinities") for router in ROUTERS)
     lab.stop("sm1", "smd", kill=True)
-    died = time.monotonic()
-    try:
-        assert until(lambda: not any(lab.rows(r, "fad", "wildcards") for r in ROUTERS), 8)
-        assert time.monotonic() - died <= 4 + 2
+    try:  # its TTL, what an agent may be late, and the time it takes to ask
+        assert within(lambda: not any(lab.rows(r, "fad", "wildcards") for r in ROUTERS), 4 + 2 + 2)
         assert until(lambda: not any(lab.rows(r, "fad", "affinities") for r in ROUTERS), 4)
         for router in ROUTERS:
             routes = lab.run(router, "ip", "route").stdout + lab.run(router, "ip", "-6", "route").stdout
@@ -476,7 +474,7 @@ def greedy(healthy):
                    for r in ROUTERS)
 
     with manager:
-        manager.receive(lambda _: held(), 6, every=manager.announce)
+        manager.receive(lambda _: held(), 20, every=manager.announce)
         assert until(held, 3), "the wildcards were not taken"
         yield healthy
         manager.withdraw()

@@ -91,8 +91,8 @@ def test_stopped_glue_withdraws_and_comes_back_ACT_3(healthy):
 
 
 def test_killed_agent_is_withdrawn_after_the_lease_ACT_3(healthy):
+    began = time.monotonic()  # before: on a busy machine it is later that we hear of its end
     healthy.stop("r1", "fad", kill=True)
-    began = time.monotonic()
     assert settled(healthy, 1, LEASE_SECONDS + BGP_SECONDS)
     assert time.monotonic() - began > LEASE_SECONDS / 2, "not the lease, then"
     assert states(healthy, "r1") == {}

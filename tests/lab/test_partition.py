@@ -19,7 +19,7 @@ def partitioned(text):
 def served(lab, client, family, address):
     """The server that answers a new connection from this address, and the client that it saw; empty if none does."""
     url = f"http://{f'[{address}]' if family == 6 else address}/"
-    return lab.run("client1", "curl", "-sg", "--connect-timeout", "1", "--interface", client, url, check=False).stdout.split()
+    return lab.run("client1", "curl", "-sg", "--connect-timeout", "3", "--interface", client, url, check=False).stdout.split()
 
 
 def test_new_flows_are_served_without_a_manager_SM_13(healthy):

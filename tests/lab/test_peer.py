@@ -34,7 +34,7 @@ def types_of_the_document():
     return by_agent, by_manager
 
 
-def reaches(who, wanted, every=None, timeout=8):
+def reaches(who, wanted, every=None, timeout=20):
     """What this party receives next that is wanted; it must come."""
     message = who.receive(wanted, timeout, every)
     assert message is not None, f"nothing came; heard {sorted(who.heard)}"

@@ -154,7 +154,7 @@ def test_strange_manager_is_denied_what_cannot_be_done_ACT_8_MSG_7(healthy, mana
     def deny(kind, segments, destination=LAB_AGENT):
         def again():
             manager.send(agent, kind, segments, destination)
-        return manager.receive(lambda m: m.type == peer.DENY, 5, again)
+        return manager.receive(lambda m: m.type == peer.DENY, 15, again)
     wild = peer.wildcard(OWN_VIP, dport=81)
     answer = deny(peer.WILDCARD_UPDATE, [wild, peer.action_list(peer.SEG_NAT, peer.SEG_SEQ_ADJUST, 140, peer.SEG_TUNNEL,
                                                                 141), peer.sm_data(b"mine")])

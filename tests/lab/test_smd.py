@@ -155,7 +155,7 @@ def test_least_connections_balances_long_downloads_SVC_1_SM_7(healthy):
                 assert len({healthy.who("client2", VIP4, 8080)[0] for _ in range(2)}) >= 1
                 assert until(lambda: sum(connections(healthy).values()) == len(downloads), 5), connections(healthy)
                 downloads.append(stack.enter_context(Download(healthy, rate="4M")))
-            assert connections(healthy) == {"web1": 2, "web2": 2, "web3": 2}
+            assert until(lambda: connections(healthy) == {"web1": 2, "web2": 2, "web3": 2}, 5), connections(healthy)
             per_server = [d.server() for d in downloads]
             assert all(per_server.count(name) == 2 for name in SERVERS)
             for download in downloads[:2]:  # a client that is killed
@@ -210,6 +210,8 @@ def test_short_connections_leave_no_count_behind_SM_7(healthy):
     requests(healthy, count=30)
     requests(healthy, vip=VIP6, count=30)
     assert until(lambda: connections() <= before, 5)
-    time.sleep(0.2)
-    counters = healthy.counters("sm1", "smd")
-    assert counters["messages", "notices"] >= 120 and counters["flows", "closed"] >= 60
+
+    def counted():
+        counters = healthy.counters("sm1", "smd")
+        return counters["messages", "notices"] >= 120 and counters["flows", "closed"] >= 60
+    assert until(counted, 5), healthy.counters("sm1", "smd")

@@ -292,6 +292,7 @@ void engine_count_forward(struct engine *e, const struct addr *to, uint64_t pack
 void engine_wildcard_drop(struct engine *e, struct wildcard *w)
 {
 	engine_withdraw(e, w);
+	engine_silence_forget(e, w);
 	w->a.manager->wildcards--;
 	wildtab_remove(e->wild, w);
 	engine_void_plans(e);
@@ -316,6 +317,7 @@ static void fixed_expired(void *ctx, const struct fixed *x)
 static void expire_wildcards(struct engine *e, uint64_t now_ms)
 {
 	struct wildcard *w = wildtab_first(e->wild);
+	uint64_t gone_until_ms = 0;
 
 	while (w) {
 		struct wildcard *next = w->next;
@@ -324,9 +326,13 @@ static void expire_wildcards(struct engine *e, uint64_t now_ms)
 			engine_count(e, ENGINE_WILDCARDS_EXPIRED);
 			engine_tell(e, &(struct engine_news){ENGINE_NEWS_EXPIRED, w->a.manager, w, NULL});
 			engine_wildcard_drop(e, w);
+		} else if (w->a.flags & WIRE_FLAG_DROP_GONE && w->a.expires_ms > gone_until_ms) {
+			gone_until_ms = w->a.expires_ms;
 		}
 		w = next;
 	}
+	if (e->out->gone_until)
+		e->out->gone_until(e->ctx, gone_until_ms);
 }
 
 /* Whoever says nothing for most of its longest TTL is silent. */

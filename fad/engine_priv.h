@@ -23,6 +23,9 @@
 #define ENGINE_PUNT_OPEN_MS      20        /* of the rate's questions may be open */
 #define ENGINE_PUNT_OPEN_LEAST   32
 #define ENGINE_OPEN_PLACES       1024
+#define ENGINE_SILENT_AFTER      3    /* questions in a row without an answer, ... */
+#define ENGINE_SILENT_MS         750  /* ... in no less time than this */
+#define ENGINE_PROBE_MS          1000 /* between questions to a silent manager */
 #define ENGINE_COOKIE_LIFE_MS    10000
 #define ENGINE_ERROR_PLACES      4096
 
@@ -52,6 +55,7 @@ struct engine {
 	struct plantab *plans; /* NULL: every packet comes up */
 	struct loose *loose;   /* flows without a fixed affinity that are placed there */
 	uint64_t generation;   /* of composed plans; changes with the set of wildcards */
+	uint32_t unanswered;   /* wildcards with questions that were not answered in time since the last that was */
 	uint64_t next_sweep_ms;
 	uint64_t ticked_ms;            /* when time was last told */
 	struct deny_limit undecodable; /* denies to managers not known yet */
@@ -123,6 +127,7 @@ struct verdict {
 	bool take;   /* the packet itself goes */
 	bool copy;   /* a copy goes */
 	bool hold;   /* the original waits for a fixed affinity */
+	bool probe;  /* a copy goes to somebody silent, and the original on */
 	uint16_t reasons;
 };
 
@@ -144,14 +149,42 @@ static inline struct verdict engine_judge(const struct wire_interest *c, uint16_
 	};
 }
 
+/* engine_silence.c */
+/* A question to the manager has had no answer in time; it was asked under this wildcard.  Either may have gone: NULL.
+ */
+void engine_unanswered(struct engine *e, struct manager *manager, struct wildcard *w, uint64_t asked_ms,
+		       uint64_t now_ms);
+/* The manager has said something about the flow: it answers, under all its wildcards that cover it. */
+void engine_answered(struct engine *e, struct manager *manager, const struct flow_key *k);
+
+/* One takes the place of an older one, or goes. */
+void engine_silence_inherit(struct engine *e, struct wildcard *w, const struct wildcard *older);
+void engine_silence_forget(struct engine *e, const struct wildcard *w);
+
+static inline bool engine_is_silent(const struct wildcard *w)
+{
+	return w->silence.since_ms != 0;
+}
+/* As if it were not there? */
+static inline bool engine_is_absent(const struct wildcard *w)
+{
+	return engine_is_silent(w) && (w->a.flags & WIRE_FLAG_ROUTE_SILENT);
+}
+
+/* Those that would have acted on a packet were they not absent, best rank first. */
+struct engine_absent {
+	size_t count;
+	struct wildcard *wild[PLAN_MAX_STEPS];
+};
+
 /* engine_packet.c */
 /*
  * Compose what all precedences say about a key into one plan (PREC-8).  guarded: of what FA-8 protects, so that only
- * managers that asked for that have a say.  False: there are more precedences than a plan has steps; the rest is left
- * out.
+ * managers that asked for that have a say.  *absent, if not NULL, gets whom silence left out.  False: there are more
+ * precedences than a plan has steps; the rest is left out.
  */
 bool engine_compose(const struct engine *e, const struct flow_key *k, bool guarded, struct fixed *fixed,
-		    const struct passage *way, struct flow_plan *plan);
+		    const struct passage *way, struct flow_plan *plan, struct engine_absent *absent);
 void engine_pass(struct engine *e, struct packet *p, const struct passage *way, uint64_t now_ms);
 /*
  * This manager answered what it was asked at asked_ms: take what was held for the flow, pass the answer's own packet,
@@ -259,6 +292,7 @@ struct cookie {
 	affinity_rank rank; /* where it was punted */
 	uint32_t ifindex;   /* where it came in */
 	bool guarded;       /* it is protected (FA-8) */
+	bool probe;         /* a copy went, to see whether the manager answers: the packet itself has gone on */
 	uint64_t made_ms;
 };
 #define COOKIE_LEN 32

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <utlist.h>
 
-#include "fad/manager.h"
 #include "lib/hash.h"
 
 /* One masked key under one shape. */
@@ -83,7 +82,8 @@ static void shape_of(const struct wire_wildcard *m, struct classifier_shape *s)
 		.proto_mask = m->proto ? 0xff : 0,
 		.sport_mask = m->sport ? 0xffff : 0,
 		.dport_mask = m->dport ? 0xffff : 0,
-		.flags = m->flags & WIRE_FLAG_PROTECTED ? CLASSIFIER_SHAPE_PROTECTED : 0,
+		.flags = (m->flags & WIRE_FLAG_PROTECTED ? CLASSIFIER_SHAPE_PROTECTED : 0) |
+			 (m->flags & WIRE_FLAG_DROP_GONE ? CLASSIFIER_SHAPE_DROP_GONE : 0),
 	};
 	memcpy(s->src_mask, m->src_mask, 16);
 	memcpy(s->dst_mask, m->dst_mask, 16);
@@ -377,14 +377,17 @@ static bool equal(const struct wildcard *w, const struct manager *manager, const
 struct wildcard *wildtab_find(struct wildtab *t, const struct manager *manager, const struct wire_wildcard *match,
 			      const struct wire_range *ranges, uint8_t range_count, affinity_rank rank)
 {
+	static const uint16_t kinds[] = {0, CLASSIFIER_SHAPE_PROTECTED, CLASSIFIER_SHAPE_DROP_GONE,
+					 CLASSIFIER_SHAPE_PROTECTED | CLASSIFIER_SHAPE_DROP_GONE};
 	struct classifier_shape masks;
 	struct classifier_key key;
 	struct wild_slot *slot;
 	int number;
 
 	shape_of(match, &masks);
-	/* Flags are no match field (WILD-4): the equal one may be of the other kind. */
-	for (int turn = 0; turn < 2; turn++, masks.flags ^= CLASSIFIER_SHAPE_PROTECTED) {
+	/* Flags are no match field (WILD-4): the equal one may be of another kind. */
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		masks.flags = kinds[i];
 		number = shape_find(t, &masks);
 		if (number < 0)
 			continue;

@@ -19,9 +19,18 @@
 
 #include "fad/affinity.h"
 #include "fad/classifier.h"
+#include "fad/manager.h"
 #include "lib/addr.h"
 
 #define WILDTAB_MAX_MATCHES 64
+
+/* How its manager answers the questions under a wildcard; the caller's. */
+struct wild_silence {
+	struct answer_row row;
+	uint32_t times;    /* how often it became silent */
+	uint64_t since_ms; /* since when it is; 0: it is not */
+	uint64_t probe_ms; /* while it is: when it may be asked again */
+};
 
 struct wildcard {
 	struct affinity a;
@@ -31,14 +40,15 @@ struct wildcard {
 	uint8_t advertise_count;
 	struct wire_advertise advertise[WIRE_MAX_ACTIONS]; /* resolved: address never of family 0 */
 	uint16_t mask_bits;
-	uint64_t flows;                /* punted under it */
-	uint64_t denies;               /* updates refused: to replace it, or of a flow that it covers */
-	uint64_t drops;                /* packets it drops, and those held for its manager's answer in vain */
-	uint64_t punt_ns;              /* when, on the engine's clock, the questions so far are paid for (FA-5) */
-	uint64_t shed_flows;           /* what `flows` was when the kernel last heard that too many ask (FA-5) */
-	uint64_t shed_ms;              /* not before that does it hear it again */
-	uint64_t shed_until_ms;        /* until then it lets some of them not come up; 0: what it did is counted */
-	uint64_t timeouts;             /* questions under it without an answer in time */
+	uint64_t flows;         /* punted under it */
+	uint64_t denies;        /* updates refused: to replace it, or of a flow that it covers */
+	uint64_t drops;         /* packets it drops, and those held for its manager's answer in vain */
+	uint64_t punt_ns;       /* when, on the engine's clock, the questions so far are paid for (FA-5) */
+	uint64_t shed_flows;    /* what `flows` was when the kernel last heard that too many ask (FA-5) */
+	uint64_t shed_ms;       /* not before that does it hear it again */
+	uint64_t shed_until_ms; /* until then it lets some of them not come up; 0: what it did is counted */
+	uint64_t timeouts;      /* questions under it without an answer in time */
+	struct wild_silence silence;
 	uint64_t made_ms;              /* when the first of its lineage was stored */
 	uint64_t serial;               /* position in listings */
 	uint64_t lineage;              /* serial of the first of those that replaced each other */

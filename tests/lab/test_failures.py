@@ -518,7 +518,8 @@ def test_wildcard_of_everything_spares_the_router_itself_FA_8(greedy, tmp_path):
             lab.run("client1", "ping", "-c", "2", "-i", "0.2", "-W", "1", lab.address(router, "core", family))
     time.sleep(5)  # longer than BGP's hold time of 3 s, and BFD's of 0.9 s
     count, later = established(lab, "core")
-    assert count == 4 and all(int(b) > int(a) for a, b in zip(sorted(uptimes), sorted(later))), (uptimes, later)
+    uptimes, later = sorted(map(int, uptimes)), sorted(map(int, later))
+    assert count == 4 and all(b > a for a, b in zip(uptimes, later)), (uptimes, later)
     for router in ROUTERS:
         assert managers(lab, router)["sm1"]["state"] == "known" == heard[router]["state"]
     assert {row["name"] for row in lab.rows("sm1", "smd", "agents") if row["state"] == "known"} >= set(ROUTERS)

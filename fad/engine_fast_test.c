@@ -453,6 +453,7 @@ START_TEST(test_FA_5_PREC_10_a_silent_manager_and_plans)
 	struct table *t = begin();
 	struct wire_msg asks = bed_wildcard("203.0.113.77", 80), backup = decides("203.0.113.77"), answer;
 	struct flow_key k = to_other(40001), other = to_other(40002);
+	uint32_t generation;
 
 	bed_interest(&asks, WIRE_INTEREST_SYN, WIRE_INTEREST_SYN, 0, 0);
 	asks.wildcard.flags = WIRE_FLAG_ROUTE_SILENT;
@@ -466,9 +467,11 @@ START_TEST(test_FA_5_PREC_10_a_silent_manager_and_plans)
 	bed_wait(t->b, 700);
 	ck_counter(t->b, WILDCARDS_SILENT, 0);
 	ck_assert_ptr_nonnull(slot(t));
+	generation = t->settings.generation;
 	bed_wait(t->b, 50);
 	ck_counter(t->b, WILDCARDS_SILENT, 1);
-	ck_assert_ptr_null(slot(t)); /* at once */
+	ck_assert_ptr_null(slot(t));
+	ck_assert_uint_ne(t->settings.generation, generation); /* all at once, however many they are */
 	bed_clear(t->b);
 	bed_packet(t->b, &k, ACK, 1);
 	bed_went_to(bed_last_forwarded(t->b), "10.0.20.11", 8080);
@@ -476,8 +479,10 @@ START_TEST(test_FA_5_PREC_10_a_silent_manager_and_plans)
 	ck_assert_uint_eq(plantab_stats(t->plans)->placed, 0);
 	ck_counter(t->b, SILENT_ROUTED, 1);
 	/* Back again. */
+	generation = t->settings.generation;
 	answer = bed_fixed(&other, 60);
 	bed_message(t->b, 1, &answer);
+	ck_assert_uint_ne(t->settings.generation, generation);
 	bed_packet(t->b, &k, ACK, 1);
 	ck_assert_uint_eq(slot(t)->tail.up, WIRE_INTEREST_SYN);
 	ck_assert_uint_eq(slot(t)->tail.set, PLANSLOT_ASKS);

@@ -262,9 +262,12 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 	n = recvmmsg(fd, rx->messages, ENDPOINT_BATCH, MSG_DONTWAIT, NULL);
 	if (n < 0) /* nothing there, or an error of the past that reading it has cleared */
 		return 0;
+	/* What it is answered with leaves here: nothing has to wake the loop for it once more. */
+	ep->queue.batching = true;
 	receive_batch(ep, (unsigned)n, s->group.family != 0);
 	if (ep->handler->batch_end != NULL)
 		ep->handler->batch_end(ep->ctx);
+	ep->queue.batching = false;
 	endpoint_flush(ep);
 	return 0;
 }

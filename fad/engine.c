@@ -63,12 +63,13 @@ struct engine *engine_new(const struct engine_conf *conf, const struct engine_ou
 	e->adverts_version = conf->adverts_version;
 	/* One more than may be held: a replacement is stored before the old one goes. */
 	e->wild = wildtab_new(conf->max_wildcards + 1, conf->hash_key, &wild_watch, e);
+	e->open = calloc((size_t)conf->max_wildcards + 1, sizeof(*e->open));
 	e->fixed = fixtab_new(conf->max_fixed, conf->hash_key, &fixed_watch, e);
 	e->hold = hold_new(&conf->hold, conf->hash_key);
 	e->first = firsttab_new(ENGINE_FIRST_DATA_FLOWS, conf->hash_key);
 	e->fragments = fragtab_new(&engine_fragment_limits, conf->hash_key);
 	e->tails = tailtab_new(CLASSIFIER_TAILS, conf->hash_key, &tail_watch, e);
-	if (!e->wild || !e->fixed || !e->hold || !e->first || !e->fragments || !e->tails) {
+	if (!e->wild || !e->open || !e->fixed || !e->hold || !e->first || !e->fragments || !e->tails) {
 		engine_free(e);
 		return NULL;
 	}
@@ -85,6 +86,7 @@ void engine_free(struct engine *e)
 	while (e->wild && wildtab_first(e->wild))
 		engine_wildcard_drop(e, wildtab_first(e->wild));
 	wildtab_free(e->wild);
+	free(e->open);
 	tailtab_free(e->tails); /* looks into the next one, which then looks for it */
 	e->tails = NULL;
 	fixtab_free(e->fixed);
@@ -293,6 +295,7 @@ void engine_wildcard_drop(struct engine *e, struct wildcard *w)
 {
 	engine_withdraw(e, w);
 	engine_silence_forget(e, w);
+	engine_shed_end(e, w);
 	w->a.manager->wildcards--;
 	wildtab_remove(e->wild, w);
 	engine_void_plans(e);

@@ -281,7 +281,9 @@ static bool store_wildcard(struct engine *e, struct wildcard *w, struct wildcard
 		return false;
 	}
 	w->a.manager->wildcards++;
+	engine_shed_yield(e, w);
 	if (old) {
+		engine_shed_end(e, old); /* counts under it, too */
 		w->a.packets = old->a.packets;
 		w->a.bytes = old->a.bytes;
 		w->flows = old->flows;
@@ -292,9 +294,8 @@ static bool store_wildcard(struct engine *e, struct wildcard *w, struct wildcard
 		w->punt_ns = old->punt_ns;
 		w->shed_flows = old->shed_flows;
 		w->shed_ms = old->shed_ms;
-		w->shed_until_ms = old->shed_until_ms;
 		w->made_ms = old->made_ms;
-		w->lineage = old->lineage;
+		wildtab_replace(w, old);
 		engine_wildcard_drop(e, old);
 	}
 	if (wildtab_count(e->wild) > e->marks.wildcards)

@@ -273,6 +273,7 @@ static void asks(struct held_flow *f, const struct plan_step *s, bool punted)
 	f->asked_manager = s->a->manager->peer.identity;
 	f->asked_rank = s->a->rank;
 	f->asked_under = s->wildcard ? s->wildcard->lineage : 0;
+	f->asked_number = s->wildcard ? s->wildcard->number : 0;
 	f->punted = punted;
 }
 
@@ -345,8 +346,11 @@ static bool is_in_vain(struct engine *e, struct wildcard *w, uint64_t now_ms)
 	return false;
 }
 
-static void lose_in_vain(struct engine *e, struct wildcard *w, const struct packet *p)
+static void lose_in_vain(struct engine *e, struct wildcard *w, const struct packet *p, uint64_t now_ms)
 {
+	/* A flood takes as much from others here as one that is asked about. */
+	if (e->conf.punt_rate && !e->conf.punt_excess_routed)
+		engine_shed(e, w, now_ms);
 	w->drops++;
 	engine_lose(e, ENGINE_DROP_SILENT, p);
 }
@@ -380,7 +384,7 @@ static void punt(struct engine *e, const struct plan_step *s, const struct wire_
 	struct wire_blob blob;
 
 	if (is_in_vain(e, s->wildcard, now_ms)) {
-		lose_in_vain(e, s->wildcard, p);
+		lose_in_vain(e, s->wildcard, p, now_ms);
 		return;
 	}
 	if (s->wildcard && !may_ask(e, s->wildcard, &p->key, &why, now_ms)) {
@@ -417,7 +421,7 @@ static void keep(struct engine *e, const struct plan_step *s, const struct wire_
 	struct held_flow *f;
 
 	if (!overdue && is_in_vain(e, s->wildcard, now_ms)) {
-		lose_in_vain(e, s->wildcard, p);
+		lose_in_vain(e, s->wildcard, p, now_ms);
 		return;
 	}
 	f = overdue ? NULL : hold_get(e, &p->key, now_ms);

@@ -22,7 +22,6 @@
 #define ENGINE_PUNT_SHARES       64        /* of the rate one is a source's own */
 #define ENGINE_PUNT_OPEN_MS      20        /* of the rate's questions may be open */
 #define ENGINE_PUNT_OPEN_LEAST   32
-#define ENGINE_OPEN_PLACES       1024
 #define ENGINE_SILENT_AFTER      3    /* questions in a row without an answer, ... */
 #define ENGINE_SILENT_MS         750  /* ... in no less time than this */
 #define ENGINE_PROBE_MS          1000 /* between questions to a silent manager */
@@ -61,8 +60,10 @@ struct engine {
 	struct deny_limit undecodable; /* denies to managers not known yet */
 	struct error_limit errors, resets;
 	struct share_table shares;
-	uint32_t open[ENGINE_OPEN_PLACES]; /* questions not answered at the last tick, and new ones, by wildcard */
-	uint64_t shed_until_ms;            /* no wildcard's is later, and what was shed is counted; 0: all is counted */
+	uint32_t *open;         /* questions not answered at the last tick, and new ones, by number of the wildcard */
+	uint64_t shed_look_ms;  /* until then no more of this: */
+	uint32_t shed_looks;    /* wildcards that may yet be looked at */
+	uint64_t shed_until_ms; /* no wildcard's is later, and what was shed is counted; 0: all is counted */
 	uint64_t counters[ENGINE_COUNTER_COUNT];
 	struct engine_marks marks;
 	uint8_t scratch[65536];  /* one segment on its way into a message */
@@ -264,9 +265,14 @@ void engine_fast_change(struct engine *e, struct flow *f, uint64_t now_ms);
 void engine_fast_tick(struct engine *e, uint64_t now_ms);
 
 /* engine_shed.c */
-/* A question under w is dropped since there are too many: let the kernel drop some of the others. */
+/* A question under w is dropped since there are too many, or its manager is silent; there is a punt-rate: let the
+ * kernel drop some of the others. */
 void engine_shed(struct engine *e, struct wildcard *w, uint64_t now_ms);
-/* Questions that are open under a wildcard, or another that shares its place. */
+/* It goes, or another takes its place: the kernel lets all come up again, which may be somebody else's. */
+void engine_shed_end(struct engine *e, struct wildcard *w);
+/* Likewise under those that this new one may precede. */
+void engine_shed_yield(struct engine *e, const struct wildcard *to);
+/* Questions that are open under a wildcard. */
 uint32_t *engine_open(struct engine *e, const struct wildcard *w);
 /* Count them anew. */
 void engine_open_count(struct engine *e);

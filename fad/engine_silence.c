@@ -48,6 +48,7 @@ void engine_unanswered(struct engine *e, struct manager *manager, struct wildcar
 	s->probe_ms = now_ms + ENGINE_PROBE_MS;
 	s->times++;
 	w->a.manager->silent_wildcards++;
+	engine_shed_end(e, w); /* what goes past it now is not to be dropped */
 	engine_count(e, ENGINE_WILDCARDS_SILENT);
 	tell(e, w, ENGINE_NEWS_UNANSWERED);
 }
@@ -73,8 +74,10 @@ static void hear(struct engine *e, struct wildcard *w)
 	engine_silence_forget(e, w);
 	s->row.unanswered = 0;
 	s->since_ms = 0;
-	if (silent)
-		tell(e, w, ENGINE_NEWS_ANSWERED);
+	if (!silent)
+		return;
+	engine_shed_end(e, w); /* others come first now */
+	tell(e, w, ENGINE_NEWS_ANSWERED);
 }
 
 void engine_answered(struct engine *e, struct manager *manager, const struct flow_key *k)

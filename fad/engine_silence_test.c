@@ -640,12 +640,11 @@ START_TEST(test_FA_6_without_the_agent_a_wildcard_may_drop)
 	struct engine_conf conf = bed_conf();
 	struct engine_out out = bed_out;
 	struct wire_msg m = service(WIRE_FLAG_DROP_GONE), other = bed_wildcard("203.0.113.11", 80);
-	struct bed *b = calloc(1, sizeof(*b));
 	uint64_t expires;
+	struct bed *b;
 
 	out.gone_until = on_gone_until;
-	b->now_ms = 1000000;
-	b->e = engine_new(&conf, &out, b);
+	b = bed_new_out(&conf, &out);
 	other.wildcard.ttl = 600;
 	bed_message(b, 1, &other);
 	bed_wait(b, 300);

@@ -39,6 +39,7 @@ struct wildtab {
 	struct cell *cells; /* all slots, by key; shape included */
 	size_t cell_mask;   /* their number less one, a power of two less one */
 	struct wildcard *all;
+	uint32_t *numbers; /* from `count` on those that no wildcard has */
 	size_t count;
 	uint64_t serial;
 };
@@ -53,10 +54,15 @@ struct wildtab *wildtab_new(uint32_t limit, const uint64_t hash_key[2], const st
 	while (cells < (size_t)limit * 4) /* each may have two keys */
 		cells *= 2;
 	t->cells = calloc(cells, sizeof(*t->cells));
-	if (!t->cells) {
+	t->numbers = calloc((size_t)limit + 1, sizeof(*t->numbers));
+	if (!t->cells || !t->numbers) {
+		free(t->cells);
+		free(t->numbers);
 		free(t);
 		return NULL;
 	}
+	for (uint32_t i = 0; i < limit; i++)
+		t->numbers[i] = i;
 	t->cell_mask = cells - 1;
 	t->limit = limit;
 	memcpy(t->hash_key, hash_key, sizeof(t->hash_key));
@@ -72,6 +78,7 @@ void wildtab_free(struct wildtab *t)
 	while (t->all)
 		wildtab_remove(t, t->all);
 	free(t->cells);
+	free(t->numbers);
 	free(t);
 }
 
@@ -318,8 +325,17 @@ bool wildtab_add(struct wildtab *t, struct wildcard *w)
 	w->next_in_slot = slot->first;
 	slot->first = w;
 	DL_APPEND(t->all, w);
-	t->count++;
+	w->number = t->numbers[t->count++];
 	return true;
+}
+
+void wildtab_replace(struct wildcard *w, struct wildcard *older)
+{
+	uint32_t number = w->number;
+
+	w->lineage = older->lineage;
+	w->number = older->number;
+	older->number = number;
 }
 
 void wildtab_remove(struct wildtab *t, struct wildcard *w)
@@ -332,7 +348,7 @@ void wildtab_remove(struct wildtab *t, struct wildcard *w)
 	*at = w->next_in_slot;
 	slot_put(t, slot);
 	DL_DELETE(t->all, w);
-	t->count--;
+	t->numbers[--t->count] = w->number;
 	affinity_clear(&w->a);
 	free(w);
 }
@@ -606,13 +622,19 @@ static bool overlap(const struct wire_wildcard *x, const struct wire_wildcard *y
 	       overlap_bytes(x->dst, x->dst_mask, y->dst, y->dst_mask);
 }
 
+bool wildtab_may_precede(const struct wildcard *x, const struct wildcard *w)
+{
+	return x != w && better(x, w) &&
+	       (x->a.rank == w->a.rank || x->a.interest_count || affinity_ends_cascade(&x->a)) &&
+	       overlap(&x->match, &w->match);
+}
+
 bool wildtab_owns_key(const struct wildtab *t, const struct wildcard *w)
 {
 	if (w->range_count)
 		return false;
 	for (const struct wildcard *x = t->all; x; x = x->next)
-		if (x != w && better(x, w) && (x->a.rank == w->a.rank || affinity_ends_cascade(&x->a)) &&
-		    overlap(&x->match, &w->match))
+		if (wildtab_may_precede(x, w))
 			return false;
 	return true;
 }

@@ -69,9 +69,9 @@ static bool is_spare(int fd)
 }
 
 /*
- * In front of the C library's, for ZeroMQ: up to 4.3.4 at least it takes EMFILE at a listener for a mistake of its own
- * and aborts, so that whoever may connect could end the daemon.  ENFILE it takes for what both are: that client waits.
- * It would ask again at once, and never stop; hence the pause, in its own thread.
+ * In front of the C library's, for ZeroMQ: up to 4.3.4 at least it takes EMFILE and a lack of memory at a listener for
+ * a mistake of its own and aborts, so that whoever may connect could end the daemon.  ENFILE it takes for what all are:
+ * that client waits.  It would ask again at once, and never stop; hence the pause, in its own thread.
  */
 int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
@@ -83,7 +83,7 @@ int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 		errno = ECONNABORTED; /* as if it had hung up by itself; it tries again */
 		return -1;
 	}
-	if (r < 0 && errno == EMFILE) {
+	if (r < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
 		nanosleep(&pause, NULL);
 		errno = ENFILE;
 	}

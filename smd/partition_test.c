@@ -3,6 +3,7 @@
  * Tests of partitions: what agents do when no manager is there to ask, and
  * what a configuration must be like for it (SM-13).
  */
+#include "lib/check_main.h"
 #include "smd/manager_fixture.h"
 
 #define HEAD "identity: 0x201\ncontrol: {address: 10.77.0.11}\nwildcard-ttl: 30s\n"
@@ -210,13 +211,20 @@ START_TEST(test_no_more_parts_than_the_last_byte_of_an_address_tells_SM_13_ARCH_
 }
 END_TEST
 
-static void refused(const char *text, const char *expected)
+static char *errors_of(const char *text, char errors[1024])
 {
 	struct smd_conf conf;
-	char errors[1024] = "";
 
-	ck_assert(!smd_config_load_text("t", text, &conf, errors, sizeof(errors)));
-	ck_assert_msg(strstr(errors, expected), "%s", errors);
+	*errors = '\0';
+	ck_assert(!smd_config_load_text("t", text, &conf, errors, 1024));
+	return errors;
+}
+
+static void refused(const char *text, const char *expected)
+{
+	char errors[1024];
+
+	ck_assert_msg(strstr(errors_of(text, errors), expected), "%s", errors);
 }
 
 START_TEST(test_what_cannot_be_told_back_is_refused_SM_13)
@@ -257,13 +265,11 @@ END_TEST
 /* Two servers that three services share: the second and the third are named, once each. */
 START_TEST(test_each_service_that_shares_is_named_once_SM_13)
 {
-	char errors[1024] = "", *one, *two;
-	struct smd_conf conf;
+	char errors[1024], *one, *two;
 
-	ck_assert(!smd_config_load_text("t",
-					HEAD "services:\n" WEB SERVICE("more", "203.0.113.11", "partition-ttl: 10m, ")
-						SERVICE("most", "203.0.113.12", "partition-ttl: 10m, "),
-					&conf, errors, sizeof(errors)));
+	errors_of(HEAD "services:\n" WEB SERVICE("more", "203.0.113.11", "partition-ttl: 10m, ")
+			  SERVICE("most", "203.0.113.12", "partition-ttl: 10m, "),
+		  errors);
 	one = strstr(errors, "and 'more' share");
 	two = strstr(errors, "and 'most' share");
 	ck_assert_msg(one && two && !strstr(one + 1, "and 'more' share") && !strstr(two + 1, "and 'most' share"), "%s",
@@ -275,8 +281,6 @@ int main(void)
 {
 	Suite *s = suite_create("partition");
 	TCase *tc = tcase_create("partition"), *many = tcase_create("many");
-	SRunner *sr;
-	int failed;
 
 	tcase_set_timeout(tc, 60);
 	tcase_set_timeout(many, 15);
@@ -290,11 +294,5 @@ int main(void)
 	tcase_add_test(many, test_many_servers_are_compared_in_no_time_SM_13);
 	suite_add_tcase(s, tc);
 	suite_add_tcase(s, many);
-	sr = srunner_create(s);
-	if (getenv("TAP_FILE"))
-		srunner_set_tap(sr, getenv("TAP_FILE"));
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_main(s);
 }

@@ -276,10 +276,11 @@ static void show_interfaces(struct admin *a, const struct admin_view *v)
 		turnout__interface_row__init(r);
 		r->name = admin_text(a, "%s", from->name);
 		r->index = from->ifindex;
-		r->datapath = admin_text(a, "afpacket");
+		r->datapath = admin_text(a, "%s", from->datapath);
 		r->state = admin_text(a, "%s", from->state);
 		r->punted = from->punted;
 		r->passed = from->passed;
+		r->planned = from->planned;
 	}
 }
 
@@ -492,6 +493,15 @@ static void engine_counter_rows(struct admin *a, const struct admin_view *v)
 	fragment_counter_rows(a, engine_fragments(v->engine));
 }
 
+static void plan_counter_rows(struct admin *a, const struct plantab_stats *s)
+{
+	if (s == NULL)
+		return;
+	counter(a, "fastpath", "placed", s->placed, "plans in the kernel, now");
+	counter(a, "fastpath", "placed-most", s->placed_high, "the most there ever were at once");
+	counter(a, "fastpath", "no-room", s->no_room, "times that a plan found no place there");
+}
+
 static void classifier_counter_rows(struct admin *a, const struct admin_view *v)
 {
 	for (uint32_t i = 0; v->classifier != NULL && i < CLASSIFIER_COUNTERS; i++) {
@@ -532,6 +542,7 @@ static void tap_counter_rows(struct admin *a, const struct tap *t)
 static void show_counters(struct admin *a, const struct admin_view *v)
 {
 	engine_counter_rows(a, v);
+	plan_counter_rows(a, engine_plans(v->engine));
 	classifier_counter_rows(a, v);
 	port_counter_rows(a, v->punt_port);
 	tap_counter_rows(a, v->tap);

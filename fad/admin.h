@@ -25,7 +25,8 @@ struct admin_interface {
 	const char *name;
 	const char *state; /* "up", "down", "absent", "detached" */
 	uint32_t ifindex;
-	uint64_t punted, passed;
+	const char *datapath; /* "tc", "ring", or that and why */
+	uint64_t punted, passed, planned;
 };
 
 /* What there is to show.  Everything is borrowed. */

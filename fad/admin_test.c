@@ -513,7 +513,8 @@ END_TEST
 
 START_TEST(test_ARCH_7_agent_version_interfaces)
 {
-	static const struct admin_interface interfaces[] = {{"eth0", "up", 4, 10, 20}, {"eth1", "absent", 0, 0, 0}};
+	static const struct admin_interface interfaces[] = {{"eth0", "up", 4, "tc", 10, 20, 30},
+							    {"eth1", "absent", 0, "-", 0, 0, 0}};
 	struct asked q = asked_new();
 
 	q.view.name = "r1";

@@ -31,7 +31,8 @@ struct agent_interface {
 	bool drop_unmatched;
 	bool present, up, ethernet;
 	bool attached;
-	uint32_t ifindex; /* while present */
+	const char *datapath; /* which, and why */
+	uint32_t ifindex;     /* while present */
 };
 
 struct agent_forward; /* a next hop in use, agent_io.c */
@@ -60,6 +61,7 @@ struct agent {
 	struct mtu *mtu;
 	struct endpoint *endpoint;
 	struct engine *engine;
+	struct plantab *plans;  /* in the kernel; NULL: every packet comes up */
 	struct bus_server *bus; /* NULL before it is open and after it is closed */
 	struct admin *admin;
 

@@ -5,6 +5,7 @@
  *
  * Must not know of packets or messages.  ARCH-1, FA-8.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,51 @@ bool agent_refuses(void *ctx, uint32_t ifindex)
 	return false;
 }
 
+/* 0: no filter, 1: strict, 2: loose; as the kernel takes it, the larger of all's and the interface's. */
+static int reverse_path_filter(const char *name)
+{
+	char path[64 + IF_NAMESIZE];
+	int most = 0;
+
+	for (int k = 0; k < 2; k++) {
+		FILE *in;
+		int c;
+
+		snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/rp_filter", k ? name : "all");
+		in = fopen(path, "re");
+		c = in ? fgetc(in) : '0';
+		if (c - '0' > most)
+			most = c - '0';
+		if (in)
+			fclose(in);
+	}
+	return most;
+}
+
+/* Are plans carried out where packets come in? */
+static void choose_datapath(struct agent *a, struct agent_interface *i)
+{
+	bool wanted = a->conf.datapath != DATAPATH_RING && a->plans != NULL;
+	/* What a server's answer is made to come from, a VIP, is not reached by the server's interface. */
+	bool strict = wanted && reverse_path_filter(i->name) == 1;
+
+	if (strict && a->conf.datapath == DATAPATH_AUTO) {
+		i->datapath = "ring: rp_filter is strict";
+		wanted = false;
+	} else if (a->conf.datapath == DATAPATH_RING) {
+		i->datapath = "ring";
+	} else {
+		i->datapath = wanted ? "tc" : "ring: the kernel has no room for plans";
+	}
+	if (strict && wanted)
+		log_warning(
+			"interface %s: rp_filter is strict, and will drop what plans give another source; set it to 0 "
+			"or 2",
+			i->name);
+	if (classifier_interface_plans(a->classifier, i->ifindex, wanted) != EXITCODE_OK)
+		i->datapath = "ring: the kernel refuses";
+}
+
 static int attach(struct agent *a, struct agent_interface *i)
 {
 	int status;
@@ -48,6 +94,8 @@ static int attach(struct agent *a, struct agent_interface *i)
 	}
 	status = classifier_attach(a->classifier, i->name, i->ifindex, i->drop_unmatched);
 	i->attached = status == EXITCODE_OK;
+	if (i->attached)
+		choose_datapath(a, i);
 	return status;
 }
 
@@ -107,6 +155,8 @@ static void on_address(void *ctx, const struct addr *addr, bool present)
 		classifier_own_add(a->classifier, addr);
 	else
 		classifier_own_del(a->classifier, addr);
+	if (a->engine != NULL)
+		engine_guards_changed(a->engine);
 }
 
 const struct netlink_handler agent_netlink_handler = {.address = on_address, .link = on_link};

@@ -43,6 +43,8 @@ typedef __s64 int64_t;
 
 /* Filled in by classifier_io.c; sizes of the hash maps are set there too. */
 struct classifier_settings settings;
+struct classifier_filter filter;
+uint64_t hints[CLASSIFIER_HINTS / 64];
 struct classifier_shed sheds[CLASSIFIER_SHEDS];
 /* Clocks of sources under those, found by a hash. */
 uint64_t shed_shares[CLASSIFIER_SHED_SHARES];
@@ -159,6 +161,57 @@ static __always_inline uint64_t silence(void)
 	return age > (__s64)CLASSIFIER_STALE_NS ? (uint64_t)age : 0;
 }
 
+static __always_inline bool is_extension(uint8_t next)
+{
+	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS ||
+	       next == IPPROTO_FRAGMENT || next == IPPROTO_AH;
+}
+
+/* Both of fixed size, so that it is a copy where the packet lies in linear memory, as most do. */
+static __always_inline bool load(struct __sk_buff *skb, uint32_t at, void *to, uint32_t size)
+{
+	const uint8_t *data = (const uint8_t *)(long)skb->data;
+
+	if (data + at + size > (const uint8_t *)(long)skb->data_end)
+		return bpf_skb_load_bytes(skb, at, to, size) == 0;
+	__builtin_memcpy(to, data + at, size);
+	return true;
+}
+
+/* ---- what nothing could match ---- */
+
+static __always_inline bool is_set(uint32_t family, uint32_t side, const uint8_t *address)
+{
+	uint32_t bit = classifier_filter_bit(family ? 6 : 4, address) % CLASSIFIER_FILTER_BITS;
+
+	return filter.bits[family][side][bit / 64] >> bit % 64 & 1;
+}
+
+/* No key, wildcard or prefix stored could be about it.  Not said of ICMP, whose errors are about another flow, nor of
+ * what does not lie in linear memory. */
+static __always_inline bool is_nothing(struct __sk_buff *skb)
+{
+	const uint8_t *ip = (const uint8_t *)(long)skb->data + ETH_HLEN, *end = (const uint8_t *)(long)skb->data_end;
+
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		const struct iphdr *h = (const struct iphdr *)ip;
+
+		return !filter.any[0] && ip + sizeof(*h) <= end && h->protocol != IPPROTO_ICMP &&
+		       !is_set(0, CLASSIFIER_FILTER_DST, (const uint8_t *)&h->daddr) &&
+		       !is_set(0, CLASSIFIER_FILTER_SRC, (const uint8_t *)&h->saddr);
+	}
+	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		const struct ipv6hdr *h = (const struct ipv6hdr *)ip;
+
+		/* Behind extension headers there may be ICMP. */
+		return !filter.any[1] && ip + sizeof(*h) <= end &&
+		       (h->nexthdr == IPPROTO_TCP || h->nexthdr == IPPROTO_UDP) &&
+		       !is_set(1, CLASSIFIER_FILTER_DST, h->daddr.s6_addr) &&
+		       !is_set(1, CLASSIFIER_FILTER_SRC, h->saddr.s6_addr);
+	}
+	return true;
+}
+
 /* ---- parsing ---- */
 
 /* A header cut short leaves the ports 0: the agent, if it gets to see the packet, will call it malformed. */
@@ -193,12 +246,6 @@ static __always_inline bool parse_ipv4(struct __sk_buff *skb, uint32_t at, struc
 	if (!v->tail)
 		parse_transport(skb, at + ip.ihl * 4, v);
 	return true;
-}
-
-static __always_inline bool is_extension(uint8_t next)
-{
-	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS ||
-	       next == IPPROTO_FRAGMENT || next == IPPROTO_AH;
 }
 
 /* Skip extension headers; false: there is no transport header to be found.  If that is because they are cut short, or
@@ -261,31 +308,13 @@ static __always_inline bool parse(struct __sk_buff *skb, struct view *v)
 
 /* ---- what is never matched (FA-8) ---- */
 
-/* Addresses that no router forwards to or from. */
-static __always_inline bool is_martian4(const uint8_t *a)
-{
-	return a[0] >= 224 || a[0] == 0 || a[0] == 127;
-}
-
-static __always_inline bool is_martian6(const uint8_t *a)
-{
-	const uint32_t *words = (const uint32_t *)a;
-	bool link_local = a[0] == 0xfe && (a[1] & 0xc0) == 0x80;
-	bool unspecified_or_loopback = !words[0] && !words[1] && !words[2] && bpf_ntohl(words[3]) <= 1;
-
-	return a[0] == 0xff || link_local || unspecified_or_loopback;
-}
-
 /* What the kernel alone knows how to deliver, or to drop (FA-7). */
 static __always_inline bool is_local_scope(const struct view *v)
 {
-	const uint8_t *dst = v->key.dst, *src = v->key.src;
-
-	if (v->key.family == 4)
-		return is_martian4(dst) || is_martian4(src) || (dst[0] == 169 && dst[1] == 254) ||
-		       v->key.proto == IPPROTO_IGMP;
-	if (is_martian6(dst) || is_martian6(src))
+	if (classifier_local_scope(v->key.family, v->key.src, v->key.dst))
 		return true;
+	if (v->key.family == 4)
+		return v->key.proto == IPPROTO_IGMP;
 	if (v->key.proto != IPPROTO_ICMPV6)
 		return false;
 	/* Multicast listeners, neighbour discovery, listeners again. */
@@ -319,24 +348,36 @@ static __noinline bool is_forged(const struct classifier_key *key)
 
 /* ---- lookups ---- */
 
+static __always_inline bool may_be_stored(const struct classifier_key *masked)
+{
+	uint32_t hint = classifier_hint(masked) % CLASSIFIER_HINTS;
+
+	return hints[hint / 64] >> hint % 64 & 1;
+}
+
 static __always_inline void mask_address(uint8_t *to, const uint8_t *from, const uint8_t *mask)
 {
 	((uint64_t *)to)[0] = ((const uint64_t *)from)[0] & ((const uint64_t *)mask)[0];
 	((uint64_t *)to)[1] = ((const uint64_t *)from)[1] & ((const uint64_t *)mask)[1];
 }
 
-/* Would the last of its wildcards that drop without an agent still be there, had the agent not died?  (FA-6) */
-static __always_inline bool outlives_agent(const struct classifier_key *masked)
+/* What the shape of this number leaves of a key. */
+static __always_inline void mask_key(struct classifier_key *masked, const struct classifier_key *key, uint32_t number)
 {
-	const uint64_t *until_ns = bpf_map_lookup_elem(&gone, masked);
+	const struct classifier_shape *s = &settings.shapes[number];
 
-	return until_ns && *until_ns > bpf_ktime_get_ns();
+	masked->family = key->family;
+	masked->proto = key->proto & s->proto_mask;
+	masked->sport = key->sport & s->sport_mask;
+	masked->dport = key->dport & s->dport_mask;
+	masked->shape = number;
+	mask_address(masked->src, key->src, s->src_mask);
+	mask_address(masked->dst, key->dst, s->dst_mask);
 }
 
 /*
  * The value of an entry that the key is under, by a shape of the list that has these flags, and that has any of the
- * wanted bits; 0: there is none.  list: less than CLASSIFIER_LISTS.  Asked with CLASSIFIER_SHAPE_DROP_GONE it is
- * without an agent, so that nobody else takes out what has expired.
+ * wanted bits; 0: there is none.  list: less than CLASSIFIER_LISTS.
  * Not static: a global function is verified once by itself, not again at each call, which took the kernel seconds.
  */
 __noinline int find_under(const struct classifier_key *key, uint32_t list, uint32_t flags, uint32_t wanted)
@@ -347,31 +388,53 @@ __noinline int find_under(const struct classifier_key *key, uint32_t list, uint3
 		return 0;
 	used = settings.shape_count[list];
 	for (uint32_t i = 0; i < CLASSIFIER_MAX_SHAPES; i++) {
-		struct classifier_key masked __attribute__((aligned(8)));
+		struct classifier_key masked;
 		uint32_t number = settings.shape_order[list][i] % CLASSIFIER_ALL_SHAPES;
-		const struct classifier_shape *s = &settings.shapes[number];
 		const uint32_t *value;
 
 		if (i >= used)
 			break;
-		if ((s->flags & flags) != flags)
+		if ((settings.shapes[number].flags & flags) != flags)
 			continue;
-		masked.family = key->family;
-		masked.proto = key->proto & s->proto_mask;
-		masked.sport = key->sport & s->sport_mask;
-		masked.dport = key->dport & s->dport_mask;
-		masked.shape = number;
-		mask_address(masked.src, key->src, s->src_mask);
-		mask_address(masked.dst, key->dst, s->dst_mask);
+		mask_key(&masked, key, number);
+		if (!may_be_stored(&masked))
+			continue;
 		value = bpf_map_lookup_elem(&wildcards, &masked);
-		if (value && (*value & wanted) && (!(flags & CLASSIFIER_SHAPE_DROP_GONE) || outlives_agent(&masked)))
+		if (value && (*value & wanted))
 			return (int)*value;
+	}
+	return 0;
+}
+
+/* Is there an entry that drops without an agent, and would still be there, had the agent not died?  (FA-6)  Not static,
+ * as above; nor the same function: together they would take too much of the stack. */
+__noinline int find_gone(const struct classifier_key *key, uint32_t list)
+{
+	uint64_t now_ns = bpf_ktime_get_ns();
+
+	if (!key || list >= CLASSIFIER_LISTS) /* for the verifier */
+		return 0;
+	for (uint32_t i = 0; i < CLASSIFIER_MAX_SHAPES; i++) {
+		struct classifier_key masked;
+		uint32_t number = settings.shape_order[list][i] % CLASSIFIER_ALL_SHAPES;
+		const uint64_t *until_ns;
+
+		if (i >= settings.shape_count[list])
+			break;
+		if (!(settings.shapes[number].flags & CLASSIFIER_SHAPE_DROP_GONE))
+			continue;
+		mask_key(&masked, key, number);
+		until_ns = bpf_map_lookup_elem(&gone, &masked);
+		if (until_ns && *until_ns > now_ns)
+			return 1;
 	}
 	return 0;
 }
 
 static __always_inline bool is_listed_under(const struct classifier_key *key, uint32_t list, uint32_t flags)
 {
+	if (flags & CLASSIFIER_SHAPE_DROP_GONE)
+		return find_gone(key, list) != 0;
 	return find_under(key, list, flags, CLASSIFIER_COVERS) != 0;
 }
 
@@ -700,6 +763,23 @@ static __always_inline int send(struct __sk_buff *skb, const struct bpf_fib_look
 	return (int)bpf_redirect_neigh(fib->ifindex, &neighbour, sizeof(neighbour), 0);
 }
 
+/* As the agent says, or a plan of its. */
+static __noinline int forward(struct __sk_buff *skb, const struct classifier_address *hop)
+{
+	struct bpf_fib_lookup fib = {};
+	uint8_t ttl = 0;
+	uint32_t way = find_way(skb, hop, &fib, &ttl);
+
+	if (way == CLASSIFIER_PASSED)
+		return TC_ACT_OK;
+	if (way != CLASSIFIER_FORWARDED)
+		return drop_seen(skb, way);
+	count(CLASSIFIER_FORWARDED);
+	return send(skb, &fib, ttl);
+}
+
+#include "fad/fastpath.bpf.h"
+
 /* ---- without an agent ---- */
 
 /* Did the frame come from the neighbour that it would go to?  Then that one has no agent either. */
@@ -721,7 +801,7 @@ static __always_inline bool is_from(struct __sk_buff *skb, const struct bpf_fib_
 /* The agent is dead.  What it would have seen goes to the next one, if the operator named one, and for as long
  * as he allows what the dead one left here to mean anything; then what wildcards want dropped without an agent is
  * dropped, as long as they live (FA-6), and all else is the kernel's to route. */
-static __always_inline int without_agent(struct __sk_buff *skb, struct classifier_interface *interface, uint64_t silent)
+static __noinline int without_agent(struct __sk_buff *skb, struct classifier_interface *interface, uint64_t silent)
 {
 	struct view v __attribute__((aligned(8))) = {};
 	const struct classifier_address *hop;
@@ -761,15 +841,12 @@ static __always_inline int without_agent(struct __sk_buff *skb, struct classifie
 
 /* ---- the programs ---- */
 
-SEC("tc") int classify(struct __sk_buff *skb)
+/* What has no plan. */
+static __always_inline int decide(struct __sk_buff *skb, struct classifier_interface *interface, uint64_t silent)
 {
 	struct view v __attribute__((aligned(8))) = {};
-	uint32_t ifindex = skb->ifindex;
-	struct classifier_interface *interface = bpf_map_lookup_elem(&interfaces, &ifindex);
-	uint64_t silent = silence();
 	uint32_t verdict;
 
-	count(CLASSIFIER_SEEN);
 	if (silent > 0)
 		return without_agent(skb, interface, silent);
 	if (!parse(skb, &v))
@@ -803,19 +880,25 @@ SEC("tc") int classify(struct __sk_buff *skb)
 	return verdict == CLASSIFIER_SHED_ROUTED ? pass(interface, verdict) : drop_seen(skb, verdict);
 }
 
-/* From the agent. */
-static __always_inline int forward(struct __sk_buff *skb, const struct classifier_address *hop)
+SEC("tc") int classify(struct __sk_buff *skb)
 {
-	struct bpf_fib_lookup fib = {};
-	uint8_t ttl = 0;
-	uint32_t way = find_way(skb, hop, &fib, &ttl);
+	uint32_t ifindex = skb->ifindex;
+	struct classifier_interface *interface = bpf_map_lookup_elem(&interfaces, &ifindex);
+	uint64_t silent;
 
-	if (way == CLASSIFIER_PASSED)
-		return TC_ACT_OK;
-	if (way != CLASSIFIER_FORWARDED)
-		return drop_seen(skb, way);
-	count(CLASSIFIER_FORWARDED);
-	return send(skb, &fib, ttl);
+	count(CLASSIFIER_SEEN);
+	if (!(interface && interface->drop_unmatched) && is_nothing(skb))
+		return pass(interface, CLASSIFIER_PASSED);
+	silent = silence();
+	if (plan_slots && interface && interface->plans) {
+		int action = run_plan(skb, silent > 0);
+
+		if (action != PLAN_NONE) {
+			interface->planned++;
+			return action;
+		}
+	}
+	return decide(skb, interface, silent);
 }
 
 SEC("tc") int forwarder(struct __sk_buff *skb)

@@ -58,7 +58,7 @@ struct classifier_key {
 	uint16_t sport, dport; /* host order */
 	uint16_t shape;
 	uint8_t src[16], dst[16];
-};
+} __attribute__((aligned(8)));
 
 /*
  * Values of the map of wildcards: COVERS always; in the SHED bits the number of a struct classifier_shed and one, if
@@ -107,10 +107,78 @@ struct classifier_prefix6 {
 	uint8_t addr[16];
 };
 
+/*
+ * What nothing could match costs as little as can be: bits by destination and by source, of addresses cut to a prefix.
+ * Everything stored sets the bit of one of its addresses, or counts as being for any; it has been set before that is
+ * stored.  A packet that shows none of its bits matches nothing.
+ */
+#define CLASSIFIER_FILTER_BITS 262144
+#define CLASSIFIER_FILTER_DST  0
+#define CLASSIFIER_FILTER_SRC  1
+struct classifier_filter {
+	uint32_t any[2]; /* IPv4, IPv6: stored, but without such an address */
+	uint64_t bits[2][2][CLASSIFIER_FILTER_BITS / 64];
+};
+
+#define CLASSIFIER_FILTER_PREFIX(family) ((family) == 4 ? 3 : 6) /* bytes */
+static inline uint32_t classifier_filter_bit(uint8_t family, const uint8_t *a)
+{
+	uint32_t x = (uint32_t)a[0] << 16 | (uint32_t)a[1] << 8 | a[2];
+
+	if (family == 6)
+		x = (x ^ (uint32_t)a[3] << 24) + ((uint32_t)a[4] << 8 | a[5]) * 0x85ebca6bu;
+	return x * 0x9e3779b1u >> 14;
+}
+
+/*
+ * A bit for each masked key that is stored, found by a hash: where there is none, the map of wildcards need not be asked.
+ * Most packets are under few of many shapes.
+ */
+#define CLASSIFIER_HINTS_LOG 18
+#define CLASSIFIER_HINTS     (1 << CLASSIFIER_HINTS_LOG)
+static inline uint32_t classifier_hint(const struct classifier_key *masked)
+{
+	typedef uint64_t __attribute__((may_alias)) word;
+	const word *w = (const word *)(const void *)masked;
+	uint64_t h = w[0];
+
+	for (int i = 1; i < 5; i++) {
+		h = (h ^ w[i]) * 0x9e3779b97f4a7c15u;
+		h ^= h >> 32;
+	}
+	return (uint32_t)(h * 0x9e3779b97f4a7c15u >> (64 - CLASSIFIER_HINTS_LOG));
+}
+
+/* Addresses that no router forwards to or from. */
+static inline int classifier_martian4(const uint8_t *a)
+{
+	return a[0] >= 224 || a[0] == 0 || a[0] == 127;
+}
+
+static inline int classifier_martian6(const uint8_t *a)
+{
+	uint32_t words[4];
+
+	__builtin_memcpy(words, a, 16);
+	if (!words[0] && !words[1] && !words[2] && !a[12] && !a[13] && !a[14] && a[15] <= 1)
+		return 1; /* unspecified, loopback */
+	return a[0] == 0xff || (a[0] == 0xfe && (a[1] & 0xc0) == 0x80);
+}
+
+/* What the kernel alone knows how to deliver, or to drop, whatever the protocol (FA-7). */
+static inline int classifier_local_scope(uint8_t family, const uint8_t *src, const uint8_t *dst)
+{
+	if (family == 4)
+		return classifier_martian4(dst) || classifier_martian4(src) || (dst[0] == 169 && dst[1] == 254);
+	return classifier_martian6(dst) || classifier_martian6(src);
+}
+
 /* One for each interface and CPU. */
 struct classifier_interface {
 	uint64_t punted, passed;
+	uint64_t planned;
 	uint64_t drop_unmatched; /* policy; the same on all CPUs */
+	uint64_t plans;          /* likewise: are plans carried out for what comes in here? */
 };
 
 /* The list of settings that a shape stands in. */
@@ -162,6 +230,18 @@ enum classifier_counter {
 	CLASSIFIER_FALLBACK,           /* no sign of life of the agent: sent to the next one */
 	CLASSIFIER_DROPPED_LOOP,       /* the same, but it came from that one */
 	CLASSIFIER_UNSHOWN,            /* dropped, and not shown to who looks on; counted there too */
+	CLASSIFIER_PLAN,               /* plan carried out */
+	CLASSIFIER_PLAN_EXPIRED,       /* there is one, but: its time is up */
+	CLASSIFIER_PLAN_STALE,         /* affinities have changed since */
+	CLASSIFIER_PLAN_INTEREST,      /* a manager wants to know of the packet */
+	CLASSIFIER_PLAN_TTL,           /* its way ends here */
+	CLASSIFIER_PLAN_MTU,           /* it may be too large for its way out */
+	CLASSIFIER_PLAN_BUSY,          /* it was just being written */
+	CLASSIFIER_PLAN_FRAGMENT,      /* not looked up: part of a datagram */
+	CLASSIFIER_PLAN_OPTIONS,       /* not looked up: more than an IP header before its transport */
+	CLASSIFIER_PLAN_MALFORMED,     /* not looked up */
+	CLASSIFIER_DROPPED_PLAN,       /* the plan could not be written into it */
+	CLASSIFIER_DROPPED_SUM,        /* bad checksum of the IPv4 header, and a plan with a next hop */
 	CLASSIFIER_DROPPED_SHED,       /* more than may come up under a wildcard (FA-5) */
 	CLASSIFIER_SHED_ROUTED,        /* the same, passed */
 	CLASSIFIER_DROPPED_GONE,       /* no sign of life of the agent, and a wildcard says drop (FA-6) */

@@ -11,14 +11,17 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 #include <uthash.h>
 
+#include "fad/planslot.h"
 #include "fad/classifier.skel.h"
 #include "lib/daemon.h"
 #include "lib/exitcode.h"
@@ -44,6 +47,12 @@ struct peer {
 	UT_hash_handle hh;
 };
 
+/* What the map of own addresses has, to ask without a system call. */
+struct own {
+	struct classifier_address key;
+	UT_hash_handle hh;
+};
+
 /* What the keys of the sheds are; family 0: of a free one. */
 struct shed {
 	struct classifier_key key;
@@ -63,9 +72,13 @@ struct classifier {
 	struct forward *by_addr, *by_index;
 	uint32_t last_index;
 	struct peer *peers;
+	struct own *own;
 	struct shed sheds[CLASSIFIER_SHEDS];
 	uint32_t shed_serial;
 	struct attachment *attachments;
+	uint32_t filtered[2][2][CLASSIFIER_FILTER_BITS]; /* how many set each bit of the filter */
+	uint32_t hinted[CLASSIFIER_HINTS];               /* how many wildcards set each bit of the hints */
+	struct plantab_memory plans;
 	struct log_limit limit;
 	uint64_t failures;
 };
@@ -130,7 +143,58 @@ static int load(struct classifier *c, const struct classifier_limits *limits)
 		r = bpf_map__set_max_entries(c->skel->maps.wildcards, limits->wildcards ? 2 * limits->wildcards : 1);
 	if (r == 0)
 		r = bpf_map__set_max_entries(c->skel->maps.gone, limits->wildcards ? 2 * limits->wildcards : 1);
+	c->skel->rodata->plan_slots = limits->plans;
+	if (r == 0 && limits->plans)
+		r = bpf_map__set_max_entries(c->skel->maps.plans4, limits->plans);
+	if (r == 0 && limits->plans)
+		r = bpf_map__set_max_entries(c->skel->maps.plans6, limits->plans);
+	if (r == 0 && limits->plans)
+		r = bpf_map__set_max_entries(c->skel->maps.ways, limits->plans);
+	if (r == 0 && limits->plans)
+		r = bpf_map__set_max_entries(c->skel->maps.tags, 2 * limits->plans / PLANSLOT_BUCKET);
 	return r == 0 ? classifier_bpf__load(c->skel) : r;
+}
+
+/* Every page of it, so that placing a plan never waits for one. */
+static void *share(const struct bpf_map *map, size_t bytes)
+{
+	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, bpf_map__fd(map), 0);
+
+	return at == MAP_FAILED ? NULL : at;
+}
+
+static int share_plans(struct classifier *c, uint32_t slots)
+{
+	if (!slots)
+		return 0;
+	c->plans.settings = &c->skel->bss->plans;
+	c->plans.slots4 = share(c->skel->maps.plans4, slots * sizeof(struct planslot4));
+	if (c->plans.slots4)
+		c->plans.slots6 = share(c->skel->maps.plans6, slots * sizeof(struct planslot6));
+	if (c->plans.slots6)
+		c->plans.ways = share(c->skel->maps.ways, slots * sizeof(struct planway));
+	if (c->plans.ways)
+		c->plans.tags = share(c->skel->maps.tags, 2 * (size_t)slots / PLANSLOT_BUCKET * sizeof(uint64_t));
+	c->plans.slots = slots;
+	return c->plans.tags ? 0 : -errno;
+}
+
+static void unshare_plans(struct classifier *c)
+{
+	if (c->plans.slots4)
+		munmap(c->plans.slots4, c->plans.slots * sizeof(struct planslot4));
+	if (c->plans.slots6)
+		munmap(c->plans.slots6, c->plans.slots * sizeof(struct planslot6));
+	if (c->plans.ways)
+		munmap(c->plans.ways, c->plans.slots * sizeof(struct planway));
+	if (c->plans.tags)
+		munmap(c->plans.tags, 2 * (size_t)c->plans.slots / PLANSLOT_BUCKET * sizeof(uint64_t));
+}
+
+bool classifier_plans(struct classifier *c, struct plantab_memory *out)
+{
+	*out = c->plans;
+	return c->plans.slots != 0;
 }
 
 int classifier_open(struct classifier **out, uint32_t punt_ifindex, const struct classifier_limits *limits)
@@ -146,6 +210,8 @@ int classifier_open(struct classifier **out, uint32_t punt_ifindex, const struct
 	if (c->cpus > 0)
 		c->per_cpu = calloc((size_t)c->cpus, sizeof(*c->per_cpu));
 	r = c->per_cpu ? load(c, limits) : -ENOMEM;
+	if (r == 0)
+		r = share_plans(c, limits->plans);
 	if (r < 0) {
 		int status = explain("loading the classifier into the kernel", -r);
 
@@ -163,6 +229,7 @@ static void free_tables(struct classifier *c)
 {
 	struct forward *f, *next_forward;
 	struct peer *p, *next_peer;
+	struct own *o, *next_own;
 	struct attachment *a, *next_attachment;
 
 	HASH_CLEAR(by_addr, c->by_addr);
@@ -173,6 +240,10 @@ static void free_tables(struct classifier *c)
 	HASH_ITER (hh, c->peers, p, next_peer) {
 		HASH_DEL(c->peers, p);
 		free(p);
+	}
+	HASH_ITER (hh, c->own, o, next_own) {
+		HASH_DEL(c->own, o);
+		free(o);
 	}
 	HASH_ITER (hh, c->attachments, a, next_attachment) {
 		HASH_DEL(c->attachments, a);
@@ -190,6 +261,7 @@ void classifier_close(struct classifier *c, bool detach)
 		HASH_ITER (hh, c->attachments, a, next)
 			classifier_detach(c, a->ifindex);
 	free_tables(c);
+	unshare_plans(c);
 	classifier_bpf__destroy(c->skel);
 	free(c->per_cpu);
 	free(c);
@@ -244,6 +316,17 @@ int classifier_attach(struct classifier *c, const char *name, uint32_t ifindex, 
 		return EXITCODE_OK;
 	snprintf(what, sizeof(what), "attaching the classifier to %s", name);
 	return explain(what, -r);
+}
+
+int classifier_interface_plans(struct classifier *c, uint32_t ifindex, bool carry_out)
+{
+	int fd = bpf_map__fd(c->skel->maps.interfaces), r = bpf_map_lookup_elem(fd, &ifindex, c->per_cpu);
+
+	for (int i = 0; r == 0 && i < c->cpus; i++)
+		c->per_cpu[i].plans = carry_out && c->plans.slots != 0;
+	if (r == 0)
+		r = bpf_map_update_elem(fd, &ifindex, c->per_cpu, BPF_ANY);
+	return r == 0 ? EXITCODE_OK : explain("plans of an interface", -r);
 }
 
 bool classifier_former(uint32_t ifindex)
@@ -381,24 +464,108 @@ static bool failed(struct classifier *c, const char *what, int error)
 	return false;
 }
 
-static bool map_add(struct classifier *c, const struct bpf_map *map, const void *key)
+/* 1: it is new there, or was there; 0: it was there before, or not at all; -1: failed. */
+static int map_put(struct classifier *c, const struct bpf_map *map, const void *key)
 {
 	const uint32_t value = CLASSIFIER_COVERS;
-	int r = bpf_map_update_elem(bpf_map__fd(map), key, &value, BPF_ANY);
+	int r = bpf_map_update_elem(bpf_map__fd(map), key, &value, BPF_NOEXIST);
 
-	return r == 0 || failed(c, bpf_map__name(map), -r);
+	if (r == 0 || r == -EEXIST)
+		return r == 0;
+	failed(c, bpf_map__name(map), -r);
+	return -1;
+}
+
+static int map_take(struct classifier *c, const struct bpf_map *map, const void *key)
+{
+	int r = bpf_map_delete_elem(bpf_map__fd(map), key);
+
+	if (r == 0 || r == -ENOENT)
+		return r == 0;
+	failed(c, bpf_map__name(map), -r);
+	return -1;
+}
+
+static bool map_add(struct classifier *c, const struct bpf_map *map, const void *key)
+{
+	return map_put(c, map, key) >= 0;
 }
 
 static bool map_del(struct classifier *c, const struct bpf_map *map, const void *key)
 {
-	int r = bpf_map_delete_elem(bpf_map__fd(map), key);
+	return map_take(c, map, key) >= 0;
+}
 
-	return r == 0 || r == -ENOENT || failed(c, bpf_map__name(map), -r);
+/* Something that needs these bits of its addresses is stored, or is no more. */
+static void filter_count(struct classifier *c, uint8_t family, const uint8_t *dst, const uint8_t *dst_mask,
+			 const uint8_t *src, const uint8_t *src_mask, bool add)
+{
+	static const uint8_t all[CLASSIFIER_FILTER_PREFIX(6)] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+	const size_t prefix = CLASSIFIER_FILTER_PREFIX(family);
+	bool by_dst = !memcmp(dst_mask, all, prefix), by_src = !by_dst && !memcmp(src_mask, all, prefix);
+	uint32_t side = by_dst ? CLASSIFIER_FILTER_DST : CLASSIFIER_FILTER_SRC, bit, *count;
+	struct classifier_filter *f = &c->skel->bss->filter;
+	uint64_t *word;
+
+	if (!by_dst && !by_src) {
+		__atomic_store_n(&f->any[family == 6], f->any[family == 6] + (add ? 1 : UINT32_MAX), __ATOMIC_SEQ_CST);
+		return;
+	}
+	bit = classifier_filter_bit(family, by_dst ? dst : src) % CLASSIFIER_FILTER_BITS;
+	count = &c->filtered[family == 6][side][bit];
+	*count += add ? 1 : UINT32_MAX;
+	word = &f->bits[family == 6][side][bit / 64];
+	if (*count)
+		__atomic_store_n(word, *word | UINT64_C(1) << bit % 64, __ATOMIC_SEQ_CST);
+	else
+		__atomic_store_n(word, *word & ~(UINT64_C(1) << bit % 64), __ATOMIC_SEQ_CST);
+}
+
+/* A wildcard's masked key is stored, or is no more. */
+static void hint_key(struct classifier *c, const struct classifier_key *k, bool add)
+{
+	uint32_t hint = classifier_hint(k), *count = &c->hinted[hint];
+	uint64_t *word = &c->skel->bss->hints[hint / 64], bit = UINT64_C(1) << hint % 64;
+
+	*count += add ? 1 : UINT32_MAX;
+	__atomic_store_n(word, *count ? *word | bit : *word & ~bit, __ATOMIC_SEQ_CST);
+}
+
+static void filter_key(struct classifier *c, const struct classifier_key *k, bool add)
+{
+	static const uint8_t all[16] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+					0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+	const struct classifier_shape *s = k->shape < CLASSIFIER_ALL_SHAPES ? &c->settings->shapes[k->shape] : NULL;
+
+	filter_count(c, k->family, k->dst, s ? s->dst_mask : all, k->src, s ? s->src_mask : all, add);
+	if (s)
+		hint_key(c, k, add);
+}
+
+/* The filter first: whoever finds nothing there does not look any further. */
+static bool key_add(struct classifier *c, const struct bpf_map *map, const struct classifier_key *key)
+{
+	int r;
+
+	filter_key(c, key, true);
+	r = map_put(c, map, key);
+	if (r != 1)
+		filter_key(c, key, false);
+	return r >= 0;
+}
+
+static bool key_del(struct classifier *c, const struct bpf_map *map, const struct classifier_key *key)
+{
+	int r = map_take(c, map, key);
+
+	if (r == 1)
+		filter_key(c, key, false);
+	return r >= 0;
 }
 
 bool classifier_wildcard_add(struct classifier *c, const struct classifier_key *key)
 {
-	return map_add(c, c->skel->maps.wildcards, key);
+	return key_add(c, c->skel->maps.wildcards, key);
 }
 
 /* ---- too many questions ---- */
@@ -497,7 +664,7 @@ bool classifier_wildcard_del(struct classifier *c, const struct classifier_key *
 		shed_end(c, i);
 	if (key->shape < CLASSIFIER_ALL_SHAPES && c->settings->shapes[key->shape].flags & CLASSIFIER_SHAPE_DROP_GONE)
 		map_del(c, c->skel->maps.gone, key);
-	return map_del(c, c->skel->maps.wildcards, key);
+	return key_del(c, c->skel->maps.wildcards, key);
 }
 
 static struct classifier_key fixed_key(const struct flow_key *key)
@@ -517,14 +684,14 @@ bool classifier_fixed_add(struct classifier *c, const struct flow_key *key)
 {
 	struct classifier_key k = fixed_key(key);
 
-	return map_add(c, c->skel->maps.fixed, &k);
+	return key_add(c, c->skel->maps.fixed, &k);
 }
 
 bool classifier_fixed_del(struct classifier *c, const struct flow_key *key)
 {
 	struct classifier_key k = fixed_key(key);
 
-	return map_del(c, c->skel->maps.fixed, &k);
+	return key_del(c, c->skel->maps.fixed, &k);
 }
 
 static bool advertised(struct classifier *c, const struct addr *a, uint8_t plen, bool add)
@@ -533,12 +700,21 @@ static bool advertised(struct classifier *c, const struct addr *a, uint8_t plen,
 	struct classifier_prefix6 p6 = {.plen = plen};
 	const struct bpf_map *map = a->family == 4 ? c->skel->maps.advertised4 : c->skel->maps.advertised6;
 	const void *key = a->family == 4 ? (const void *)&p4 : &p6;
+	uint8_t mask[16] = {0};
+	static const uint8_t nowhere[16];
+	int r;
 
 	if (addr_len(a->family) == 0 || plen > 8 * addr_len(a->family))
 		return failed(c, "advertised prefixes", EINVAL);
 	memcpy(p4.addr, a->b, sizeof(p4.addr));
 	memcpy(p6.addr, a->b, sizeof(p6.addr));
-	return add ? map_add(c, map, key) : map_del(c, map, key);
+	addr_mask(a->family, plen, mask);
+	if (add)
+		filter_count(c, a->family, a->b, mask, a->b, nowhere, true);
+	r = add ? map_put(c, map, key) : map_take(c, map, key);
+	if (r == 1 ? !add : add)
+		filter_count(c, a->family, a->b, mask, a->b, nowhere, false);
+	return r >= 0;
 }
 
 bool classifier_advertised_add(struct classifier *c, const struct addr *a, uint8_t plen)
@@ -551,17 +727,37 @@ bool classifier_advertised_del(struct classifier *c, const struct addr *a, uint8
 	return advertised(c, a, plen, false);
 }
 
+static struct own *own_find(const struct classifier *c, const struct classifier_address *key)
+{
+	struct own *o;
+
+	HASH_FIND(hh, c->own, key, sizeof(*key), o);
+	return o;
+}
+
 bool classifier_own_add(struct classifier *c, const struct addr *a)
 {
 	struct classifier_address k = address_key(a, 0);
+	struct own *o = own_find(c, &k) ? NULL : calloc(1, sizeof(*o));
 
+	if (o) {
+		o->key = k;
+		HASH_ADD(hh, c->own, key, sizeof(o->key), o);
+	} else if (!own_find(c, &k)) {
+		return failed(c, "own addresses", ENOMEM);
+	}
 	return map_add(c, c->skel->maps.own, &k);
 }
 
 bool classifier_own_del(struct classifier *c, const struct addr *a)
 {
 	struct classifier_address k = address_key(a, 0);
+	struct own *o = own_find(c, &k);
 
+	if (o) {
+		HASH_DEL(c->own, o);
+		free(o);
+	}
 	return map_del(c, c->skel->maps.own, &k);
 }
 
@@ -586,7 +782,7 @@ bool classifier_is_peer(struct classifier *c, const struct addr *a, uint16_t por
 	return listed(c->skel->maps.peers, &k);
 }
 
-static struct peer *peer_find(struct classifier *c, const struct classifier_address *key)
+static struct peer *peer_find(const struct classifier *c, const struct classifier_address *key)
 {
 	struct peer *p;
 
@@ -646,6 +842,23 @@ bool classifier_peer_del(struct classifier *c, const struct addr *a, uint16_t po
 		return port != 0;
 	done = peer_drop(c, &endpoint);
 	return peer_drop(c, &any) && done;
+}
+
+static bool is_peer(const struct classifier *c, const struct addr *a, uint16_t port)
+{
+	struct classifier_address k = address_key(a, port);
+
+	return peer_find(c, &k) != NULL;
+}
+
+bool classifier_guards(const struct classifier *c, const struct flow_key *key)
+{
+	const struct addr src = addr_make(key->family, key->src), dst = addr_make(key->family, key->dst);
+	const struct classifier_address from = address_key(&src, 0), to = address_key(&dst, 0);
+
+	if (classifier_local_scope(key->family, key->src, key->dst) || own_find(c, &from) || own_find(c, &to))
+		return true;
+	return key->proto == IPPROTO_UDP && (is_peer(c, &dst, key->dport) || is_peer(c, &src, key->sport));
 }
 
 /* ---- next hops ---- */
@@ -737,13 +950,14 @@ void classifier_counters(struct classifier *c, uint64_t out[CLASSIFIER_COUNTERS]
 	free(room);
 }
 
-void classifier_interface_counters(struct classifier *c, uint32_t ifindex, uint64_t *punted, uint64_t *passed)
+void classifier_interface_counters(struct classifier *c, uint32_t ifindex, struct classifier_interface *out)
 {
-	*punted = *passed = 0;
+	*out = (struct classifier_interface){0};
 	if (bpf_map_lookup_elem(bpf_map__fd(c->skel->maps.interfaces), &ifindex, c->per_cpu) < 0)
 		return;
 	for (int cpu = 0; cpu < c->cpus; cpu++) {
-		*punted += c->per_cpu[cpu].punted;
-		*passed += c->per_cpu[cpu].passed;
+		out->punted += c->per_cpu[cpu].punted;
+		out->passed += c->per_cpu[cpu].passed;
+		out->planned += c->per_cpu[cpu].planned;
 	}
 }

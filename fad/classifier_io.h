@@ -12,12 +12,14 @@
 #include <stdint.h>
 
 #include "fad/classifier.h"
+#include "fad/plantab.h"
 #include "lib/addr.h"
 
 struct classifier;
 
 struct classifier_limits {
 	uint32_t fixed, wildcards;
+	uint32_t plans; /* slots of each family in the kernel's table, a power of two; 0: no table */
 };
 
 /* Load the programs.  0 or an enum exitcode after one clear log line. */
@@ -27,6 +29,10 @@ void classifier_close(struct classifier *c, bool detach);
 
 /* Attach at tc ingress of a data interface, replacing a former agent's filter. */
 int classifier_attach(struct classifier *c, const char *name, uint32_t ifindex, bool drop_unmatched);
+/* Are plans carried out for what comes in there?  Of an interface attached; no at first. */
+int classifier_interface_plans(struct classifier *c, uint32_t ifindex, bool carry_out);
+/* The memory that the kernel reads plans from, until the classifier is closed.  False: there is none. */
+bool classifier_plans(struct classifier *c, struct plantab_memory *out);
 /* Has the interface a filter that a former agent left? */
 bool classifier_former(uint32_t ifindex);
 /* Detach from an interface that left the configuration. */
@@ -78,6 +84,8 @@ bool classifier_own_add(struct classifier *c, const struct addr *a);
 bool classifier_own_del(struct classifier *c, const struct addr *a);
 bool classifier_peer_add(struct classifier *c, const struct addr *a, uint16_t port);
 bool classifier_peer_del(struct classifier *c, const struct addr *a, uint16_t port);
+/* Does all that keep packets of this key, TCP or UDP, from coming up?  Without a system call. */
+bool classifier_guards(const struct classifier *c, const struct flow_key *key);
 /* Is it listed there?  For who asks, not for packets. */
 bool classifier_is_own(struct classifier *c, const struct addr *a);
 bool classifier_is_peer(struct classifier *c, const struct addr *a, uint16_t port);
@@ -90,7 +98,7 @@ void classifier_forward_put(struct classifier *c, uint32_t index);
 
 /* Sum over CPUs. */
 void classifier_counters(struct classifier *c, uint64_t out[CLASSIFIER_COUNTERS]);
-/* The same for one interface: punted and passed. */
-void classifier_interface_counters(struct classifier *c, uint32_t ifindex, uint64_t *punted, uint64_t *passed);
+/* The same for one interface; what counts is left 0 in *out. */
+void classifier_interface_counters(struct classifier *c, uint32_t ifindex, struct classifier_interface *out);
 
 #endif

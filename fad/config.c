@@ -26,6 +26,9 @@ static bool check_root(struct conf *c, const struct conf_node *node, void *obj);
 static const struct conf_choice unmatched[] = {{"route", UNMATCHED_ROUTE}, {"drop", UNMATCHED_DROP}, {NULL, 0}};
 static const struct conf_choice punt_excess[] = {{"drop", PUNT_EXCESS_DROP}, {"route", PUNT_EXCESS_ROUTE}, {NULL, 0}};
 
+static const struct conf_choice datapath[] = {
+	{"auto", DATAPATH_AUTO}, {"ring", DATAPATH_RING}, {"tc", DATAPATH_TC}, {NULL, 0}};
+
 static const struct conf_field interface_fields[] = {
 	{.name = "name",
 	 .kind = CONF_STRING,
@@ -85,6 +88,12 @@ static const struct conf_field limits_fields[] = {
 	 AT(fad_limits_conf, punt_excess),
 	 .choices = punt_excess,
 	 .fallback = "drop"},
+	{.name = "fast-flows",
+	 .kind = CONF_U32,
+	 AT(fad_limits_conf, fast_flows),
+	 .min = 1,
+	 .max = 16000000,
+	 .fallback = "65536"},
 	{.name = NULL},
 };
 static const struct conf_mapping limits_mapping = {.name = "limits", .fields = limits_fields};
@@ -105,6 +114,7 @@ static const struct conf_field root_fields[] = {
 	 .item_size = sizeof(struct interface_conf)},
 	{.name = "accept-uncovered", .kind = CONF_BOOL, AT(fad_conf, accept_uncovered), .fallback = "false"},
 	{.name = "permit-protected", .kind = CONF_BOOL, AT(fad_conf, permit_protected), .fallback = "false"},
+	{.name = "datapath", .kind = CONF_ENUM, AT(fad_conf, datapath), .choices = datapath, .fallback = "ring"},
 	{.name = "punt-port",
 	 .kind = CONF_STRING,
 	 AT(fad_conf, punt_port),
@@ -280,6 +290,17 @@ const char *fad_config_needs_restart(const struct fad_conf *a, const struct fad_
 	}
 	/* The engine has to know whether it may believe. */
 	return !a->security.keys.count == !b->security.keys.count ? NULL : "security.keys, from none or to none,";
+}
+
+uint32_t fad_config_plans(const struct fad_conf *conf)
+{
+	uint32_t slots = 64;
+
+	if (conf->datapath == DATAPATH_RING)
+		return 0;
+	while (slots < conf->limits.fast_flows * 2)
+		slots *= 2;
+	return slots;
 }
 
 struct engine_conf fad_config_engine(const struct fad_conf *conf)

@@ -25,6 +25,9 @@ struct interface_conf {
 	int unmatched; /* enum config_unmatched */
 };
 
+/* Where the plans of decided flows are carried out. */
+enum config_datapath { DATAPATH_AUTO, DATAPATH_RING, DATAPATH_TC };
+
 /* What becomes of a packet that exceeds limits.punt-rate. */
 enum config_punt_excess { PUNT_EXCESS_DROP, PUNT_EXCESS_ROUTE };
 
@@ -35,6 +38,7 @@ struct fad_limits_conf {
 	uint64_t hold_bytes;   /* in all */
 	uint32_t punt_rate;    /* questions a second under one wildcard; 0: no limit (FA-5) */
 	int punt_excess;       /* enum config_punt_excess */
+	uint32_t fast_flows;   /* in the kernel's table, of each family */
 };
 
 struct fad_conf {
@@ -45,6 +49,7 @@ struct fad_conf {
 	struct conf_list interfaces; /* struct interface_conf */
 	bool accept_uncovered;       /* FIX-6 */
 	bool permit_protected;       /* FA-8 */
+	int datapath;                /* enum config_datapath */
 	char *punt_port;             /* the veth pair is this with 0 and 1 appended */
 	uint32_t stop_hold;          /* ms, FA-6: how long routes are to stay after a planned stop */
 	uint32_t linger;             /* ms: how long packets are still served after routes were withdrawn */
@@ -72,6 +77,10 @@ uint64_t fad_config_identity(const char *machine_id, const char *name);
 
 /* NULL if a running agent can go from a to b; else the name of a field that takes a restart. */
 const char *fad_config_needs_restart(const struct fad_conf *a, const struct fad_conf *b);
+
+/* Slots of each family for the kernel's table of plans: half of them may be used, so that all find a place.  0: it is
+ * not wanted. */
+uint32_t fad_config_plans(const struct fad_conf *conf);
 
 /* What the engine takes of it; the random keys are left to the caller. */
 struct engine_conf fad_config_engine(const struct fad_conf *conf);

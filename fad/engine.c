@@ -273,7 +273,7 @@ bool engine_advertised(const struct engine *e, const struct flow_key *k)
 
 /* ---- statistics by forward address (FIX-4) ---- */
 
-void engine_count_forward(struct engine *e, const struct addr *to, size_t packets, uint32_t bytes)
+void engine_count_forward(struct engine *e, const struct addr *to, uint64_t packets, uint64_t bytes)
 {
 	struct forward_stat *s;
 
@@ -305,11 +305,12 @@ void engine_wildcard_drop(struct engine *e, struct wildcard *w)
 	engine_shed_end(e, w);
 	w->a.manager->wildcards--;
 	wildtab_remove(e->wild, w);
-	e->generation++;
+	engine_void_plans(e);
 }
 
 void engine_fixed_drop(struct engine *e, struct fixed *x)
 {
+	engine_fast_unplace(e, x->flow);
 	x->a.manager->fixed--;
 	fixtab_remove(e->fixed, x);
 }
@@ -318,6 +319,7 @@ static void fixed_expired(void *ctx, const struct fixed *x)
 {
 	struct engine *e = ctx;
 
+	engine_fast_unplace(e, x->flow);
 	x->a.manager->fixed--;
 	engine_count(e, ENGINE_FIXED_EXPIRED);
 }
@@ -366,6 +368,7 @@ void engine_tick(struct engine *e, uint64_t now_ms)
 	engine_hold_timeouts(e, now_ms);
 	engine_open_count(e);
 	engine_fragment_timeouts(e, now_ms);
+	engine_fast_tick(e, now_ms);
 	if (now_ms < e->next_sweep_ms)
 		return;
 	e->next_sweep_ms = now_ms + SWEEP_MS;

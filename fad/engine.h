@@ -20,6 +20,7 @@
 #include "fad/hold.h"
 #include "fad/manager.h"
 #include "fad/packet.h"
+#include "fad/plantab.h"
 #include "fad/wildtab.h"
 
 /* group, name, help: one row each; the enum is ENGINE_<name in capitals>. */
@@ -166,6 +167,9 @@ struct engine_out {
 	bool (*shape)(void *ctx, uint16_t number, const struct classifier_shape *shape);
 	bool (*key)(void *ctx, const struct classifier_key *key, bool add);
 	bool (*flow)(void *ctx, const struct flow_key *key, bool add);
+	/* Is it what the kernel's classifier never lets up (FA-8), unless permitted?  Asked only where plans are
+	 * placed. */
+	bool (*guards)(void *ctx, const struct flow_key *key);
 	/* The last of the wildcards that drop without an agent ends then (FA-6), of those under this key, or (NULL) of
 	 * all; 0: there is none.  False: could not be noted.  Optional. */
 	bool (*gone_until)(void *ctx, const struct classifier_key *key, uint64_t until_ms);
@@ -204,6 +208,18 @@ void engine_undecodable(struct engine *e, const struct endpoint_peer *from, cons
 			const struct wire_list *unknown);
 /* Every 50 ms: hold timeouts, expiry. */
 void engine_tick(struct engine *e, uint64_t now_ms);
+
+/*
+ * Place the plans of decided flows in this table, for the kernel to carry out; borrowed.  NULL: nowhere any more, and
+ * what is there stays.
+ */
+void engine_use_plans(struct engine *e, struct plantab *plans);
+/* What `guards` says has changed (FA-8): no plan in the kernel is good until it was asked again. */
+void engine_guards_changed(struct engine *e);
+/* NULL: there is no such table. */
+const struct plantab_stats *engine_plans(const struct engine *e);
+/* Take over now what the kernel counted. */
+void engine_fold_plans(struct engine *e);
 
 /* NULL: nobody looks on, as at the start.  *tap is borrowed. */
 void engine_look(struct engine *e, const struct engine_tap *tap);

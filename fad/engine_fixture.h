@@ -59,6 +59,7 @@ struct bed {
 	struct engine_route routes[2]; /* what the kernel says about any IPv4 and any IPv6 address; MTU 0: no route */
 	uint32_t least_mtu;            /* of all routes */
 	size_t routes_asked;
+	bool guarded; /* every key is what FA-8 protects */
 	uint64_t sequence;
 	uint8_t packet[65600];
 };
@@ -103,6 +104,12 @@ static inline bool bed_on_route(void *ctx, const struct addr *to, struct engine_
 static inline uint32_t bed_on_least_mtu(void *ctx)
 {
 	return ((struct bed *)ctx)->least_mtu;
+}
+
+static inline bool bed_on_guards(void *ctx, const struct flow_key *key)
+{
+	(void)key;
+	return ((struct bed *)ctx)->guarded;
 }
 
 static inline bool bed_on_send(void *ctx, const struct endpoint_peer *to, struct wire_msg *m)
@@ -181,6 +188,7 @@ static const struct engine_out bed_out = {
 	.forward = bed_on_forward,
 	.route = bed_on_route,
 	.least_mtu = bed_on_least_mtu,
+	.guards = bed_on_guards,
 	.send = bed_on_send,
 	.shape = bed_on_shape,
 	.key = bed_on_key,

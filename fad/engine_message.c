@@ -300,7 +300,7 @@ static bool store_wildcard(struct engine *e, struct wildcard *w, struct wildcard
 	}
 	if (wildtab_count(e->wild) > e->marks.wildcards)
 		e->marks.wildcards = wildtab_count(e->wild);
-	e->generation++;
+	engine_void_plans(e);
 	return true;
 }
 
@@ -345,7 +345,7 @@ static void wildcard_update(struct engine *e, struct manager *manager, const str
 /* ---- fixed updates (figure 14, FIX-8) ---- */
 
 static void store_fixed(struct engine *e, struct manager *manager, const struct wire_msg *m, struct affinity *a,
-			struct fixed **stored)
+			struct fixed **stored, uint64_t now_ms)
 {
 	struct flow *f = fixtab_flow(e->fixed, &m->fixed.key);
 	struct fixed *old = f ? fixtab_find(f, manager, a->rank) : NULL;
@@ -361,6 +361,7 @@ static void store_fixed(struct engine *e, struct manager *manager, const struct 
 	*stored = fixtab_put(e->fixed, &m->fixed.key, a);
 	if (!*stored)
 		return;
+	engine_fast_change(e, (*stored)->flow, now_ms);
 	if (fixtab_count(e->fixed) > e->marks.fixed)
 		e->marks.fixed = fixtab_count(e->fixed);
 	engine_count(e, old ? ENGINE_FIXED_UPDATED : ENGINE_FIXED_ADDED);
@@ -484,7 +485,7 @@ static void fixed_update(struct engine *e, struct manager *manager, const struct
 		deny(e, manager, m, WIRE_ERROR_NO_ROOM, NULL, now_ms);
 		return;
 	}
-	store_fixed(e, manager, m, &a, &stored);
+	store_fixed(e, manager, m, &a, &stored, now_ms);
 	if (wf->ttl && !stored) {
 		affinity_clear(&a);
 		engine_count(e, ENGINE_FIXED_NO_ROOM);

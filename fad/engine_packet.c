@@ -259,7 +259,10 @@ static struct held_flow *hold_get(struct engine *e, const struct flow_key *k, ui
 {
 	struct held_flow *f = hold_find(e->hold, k);
 
-	return f ? f : hold_begin(e->hold, k, now_ms);
+	if (f)
+		return f;
+	engine_fast_wait(e, k);
+	return hold_begin(e->hold, k, now_ms);
 }
 
 /* Whose answer this flow waits for: of several punted packets the first one's, until that is back. */
@@ -519,24 +522,29 @@ static void refresh(struct engine *e, const struct plan_step *s, const struct pa
 
 /* ---- sending on ---- */
 
-static void account(struct engine *e, const struct flow_plan *plan, const struct packet *p, uint64_t now_ms)
+void engine_account(struct engine *e, const struct flow_plan *plan, const struct flow_key *k, uint64_t packets,
+		    uint64_t bytes)
 {
-	size_t packets = segment_count(p);
 	struct addr to = plan->next_hop;
 	bool inform = false;
 
 	if (addr_is_zero(&to))
-		to = addr_make(p->key.family, plan->edit.set & PLAN_DST ? plan->edit.dst : p->key.dst);
+		to = addr_make(k->family, plan->edit.set & PLAN_DST ? plan->edit.dst : k->dst);
 	for (int i = 0; i < plan->count; i++) {
 		struct affinity *a = plan->steps[i].a;
 
 		a->packets += packets;
-		a->bytes += p->len;
+		a->bytes += bytes;
 		inform |= a->flags & WIRE_FLAG_INFORMATION;
-		refresh(e, &plan->steps[i], p, now_ms);
 	}
 	if (inform)
-		engine_count_forward(e, &to, packets, p->len);
+		engine_count_forward(e, &to, packets, bytes);
+}
+
+void engine_refresh(struct engine *e, const struct flow_plan *plan, const struct packet *p, uint64_t now_ms)
+{
+	for (int i = 0; i < plan->count; i++)
+		refresh(e, &plan->steps[i], p, now_ms);
 }
 
 static uint8_t hop_limit(const struct packet *p)
@@ -773,8 +781,15 @@ void engine_pass(struct engine *e, struct packet *p, const struct passage *way, 
 		engine_lose(e, ENGINE_DROP_HOLD_ORPHANED, p);
 		return;
 	}
-	account(e, plan, p, now_ms);
+	engine_account(e, plan, &p->key, segment_count(p), p->len);
+	engine_refresh(e, plan, p, now_ms);
 	send_on(e, plan, p);
+	if (e->plans && way->kind != PASSAGE_RETURNED && !p->fragment && !p->follows) {
+		if (f)
+			engine_fast_place(e, f, now_ms);
+		else
+			engine_fast_place_loose(e, &p->key, now_ms);
+	}
 }
 
 /* Of the wire or of the hold: behind those of its flow that are waiting. */

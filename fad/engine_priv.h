@@ -51,8 +51,10 @@ struct engine {
 	uint64_t adverts_version;
 	uint32_t advert_plens[2][129]; /* prefixes advertised, by family (IPv4 first) and length */
 	struct forward_stat *forwards;
-	uint64_t generation; /* of composed plans; changes with the set of wildcards */
-	uint32_t unanswered; /* wildcards with questions that were not answered in time since the last that was */
+	struct plantab *plans; /* NULL: every packet comes up */
+	struct loose *loose;   /* flows without a fixed affinity that are placed there */
+	uint64_t generation;   /* of composed plans; changes with the set of wildcards */
+	uint32_t unanswered;   /* wildcards with questions that were not answered in time since the last that was */
 	uint64_t next_sweep_ms;
 	uint64_t ticked_ms;            /* when time was last told */
 	struct deny_limit undecodable; /* denies to managers not known yet */
@@ -195,6 +197,11 @@ struct held_packet *engine_take_held(struct engine *e, const struct flow_key *k,
 void engine_resume_held(struct engine *e, struct held_packet *list, uint64_t now_ms);
 /* Time is up for the oldest holds. */
 void engine_hold_timeouts(struct engine *e, uint64_t now_ms);
+/* These packets of a flow were dealt with by its plan: count them everywhere. */
+void engine_account(struct engine *e, const struct flow_plan *plan, const struct flow_key *k, uint64_t packets,
+		    uint64_t bytes);
+/* Packets like p still come: ask for more of what is half over (FIX-9). */
+void engine_refresh(struct engine *e, const struct flow_plan *plan, const struct packet *p, uint64_t now_ms);
 /* Let go and count, or lose. */
 bool engine_forward(struct engine *e, const struct packet *p, const struct addr *next_hop);
 
@@ -241,6 +248,22 @@ uint32_t engine_cut_to(struct engine *e, const struct flow_plan *plan, const str
 /* Tell its sender that it is dropped (FIX-3, SVC-5).  False: it must not or could not be told, or often enough. */
 bool engine_reject(struct engine *e, enum wire_reject_kind kind, const struct packet *p);
 
+/* engine_fast.c: plans in the kernel */
+/* The set of wildcards has changed: no composed plan is good, nor is one in the kernel. */
+void engine_void_plans(struct engine *e);
+/* A packet of the flow went through: its plan may stand in the kernel from here on, or no more. */
+void engine_fast_place(struct engine *e, struct flow *f, uint64_t now_ms);
+/* The same for one that wildcards alone decide. */
+void engine_fast_place_loose(struct engine *e, const struct flow_key *k, uint64_t now_ms);
+/* Packets of this key are to wait here: none may pass by them. */
+void engine_fast_wait(struct engine *e, const struct flow_key *k);
+/* It must not: take it out, and count what went by it. */
+void engine_fast_unplace(struct engine *e, struct flow *f);
+/* Affinities of the flow have changed. */
+void engine_fast_change(struct engine *e, struct flow *f, uint64_t now_ms);
+/* Look after some of those placed: each every half second. */
+void engine_fast_tick(struct engine *e, uint64_t now_ms);
+
 /* engine_shed.c */
 /* A question under w is dropped since there are too many, or its manager is silent; there is a punt-rate: let the
  * kernel drop some of the others. */
@@ -267,7 +290,7 @@ bool engine_advertise(struct engine *e, const struct wildcard *w); /* false: out
 void engine_withdraw(struct engine *e, const struct wildcard *w);
 /* Is it to an address that is advertised?  (ACT-3) */
 bool engine_advertised(const struct engine *e, const struct flow_key *k);
-void engine_count_forward(struct engine *e, const struct addr *to, size_t packets, uint32_t bytes);
+void engine_count_forward(struct engine *e, const struct addr *to, uint64_t packets, uint64_t bytes);
 
 /* ---- cookies: FA interest data that proves where a packet was punted (PREC-7, MSG-9) ---- */
 

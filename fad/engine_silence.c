@@ -12,7 +12,7 @@ static void tell(struct engine *e, const struct wildcard *w, int what)
 {
 	bool routes = w->a.flags & WIRE_FLAG_ROUTE_SILENT;
 
-	e->generation++;
+	engine_void_plans(e);
 	engine_tell(e,
 		    &(struct engine_news){
 			    .what = what, .manager = w->a.manager, .wildcard = w, .text = routes ? "route" : "drop"});

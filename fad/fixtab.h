@@ -55,6 +55,7 @@ struct flow {
 	struct fixed *fixed;
 	struct flow_plan plan;
 	uint64_t made_ms; /* its first affinity came */
+	uint32_t place;   /* of its plan in the kernel's table, plus 1; 0: not there */
 	UT_hash_handle hh;
 };
 

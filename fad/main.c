@@ -122,7 +122,9 @@ static int take_namespace(struct agent *a)
 /* The kernel's side: what needs the most privileges. */
 static int open_kernel(struct agent *a)
 {
-	struct classifier_limits limits = {.fixed = a->conf.limits.fixed, .wildcards = a->conf.limits.wildcards + 1};
+	struct classifier_limits limits = {.fixed = a->conf.limits.fixed,
+					   .wildcards = a->conf.limits.wildcards + 1,
+					   .plans = fad_config_plans(&a->conf)};
 	int status = port_open(&a->port, a->loop, a->conf.punt_port, &agent_port_handler, a);
 
 	if (status == EXITCODE_OK)
@@ -140,12 +142,20 @@ static int open_kernel(struct agent *a)
 static int open_engine(struct agent *a)
 {
 	struct engine_conf conf = fad_config_engine(&a->conf);
+	struct plantab_memory memory;
+	uint64_t plan_key[2];
 
 	conf.adverts_version = endpoint_incarnation(a->endpoint);
 	daemon_random(NULL, conf.hash_key, sizeof(conf.hash_key));
 	daemon_random(NULL, conf.cookie_key, sizeof(conf.cookie_key));
 	daemon_random(NULL, a->hash_key, sizeof(a->hash_key));
+	if (classifier_plans(a->classifier, &memory)) {
+		daemon_random(NULL, plan_key, sizeof(plan_key));
+		a->plans = plantab_new(&memory, plan_key);
+	}
 	a->engine = engine_new(&conf, &agent_engine_out, a);
+	if (a->engine != NULL)
+		engine_use_plans(a->engine, a->plans);
 	a->admin = admin_new();
 	return a->engine != NULL && a->admin != NULL && agent_tap_new(a) ? EXITCODE_OK : failed("engine", ENOMEM);
 }
@@ -209,6 +219,9 @@ static void stop(struct agent *a)
 {
 	bool leave = a->stopping && agent_leaves_filters(a);
 
+	if (a->engine != NULL)
+		engine_use_plans(a->engine, NULL);
+	plantab_free(a->plans);
 	if (leave) {
 		agent_forget_forwards(a);
 		/* Nobody is to be back within the second: no need to wait for it. */

@@ -4,6 +4,8 @@
 Text only; the format is docs/configuration.md.  Must not know processes.
 """
 
+import os
+
 from turnoutlab.topology import ECHO_PORT, FILES_PORT, HTTP_PORT, VIPS
 
 KEY_ID = 1
@@ -23,7 +25,7 @@ security:
       file: {key}
 """
 
-FAD = "interfaces: [core, lan]\n"
+FAD = "interfaces: [core, lan]\ndatapath: {datapath}\n"
 FALLBACK = "fallback: [{v4}, {v6}]\n"
 
 SERVICE = """\
@@ -94,7 +96,7 @@ def _fallback(topology, node):
 def configuration(daemon, topology, node, key, frr_run):
     """The configuration file of a daemon on a node; key: path of the shared key, frr_run: FRRouting's run directory."""
     if daemon == "fad":
-        return _common(node, key) + FAD + _fallback(topology, node)
+        return _common(node, key) + FAD.format(datapath=os.environ.get("TURNOUT_DATAPATH", "ring")) + _fallback(topology, node)
     if daemon == "routed-glue":
         return f"agents: [fad]\ninterface: vip0\nfrr: {frr_run}\n"
     return _common(node, key) + _services(topology)

@@ -195,15 +195,26 @@ class Daemons:
     # ---- memory ----
 
     def memory(self, router):
-        """Bytes of an agent: what is its alone, and the BPF maps that it holds open (shared pages are counted there)."""
+        """Bytes of an agent: its own, and those of the BPF maps that it holds (pages that both share are the maps')."""
         pid = self.records[f"fad-{router}"]["pid"]
-        status = dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
-        maps = {}
+        own = int(fields(f"/proc/{pid}/status")["RssAnon"].split()[0]) * 1024
+        return {"own": own, **self.maps(pid)}
+
+    @staticmethod
+    def maps(pid):
+        """Bytes of the BPF maps of a process, as the kernel counts them; arrays are of the size they were made with."""
+        hashes, arrays = {}, {}
         for path in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
-            fields = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
-            if "map_id" in fields:
-                maps[fields["map_id"]] = int(fields["memlock"])
-        return int(status["RssAnon"].split()[0]) * 1024 + sum(maps.values())
+            found = fields(path)
+            if "map_id" in found:
+                (arrays if found["map_type"].strip() == "2" else hashes)[found["map_id"]] = int(found["memlock"])
+        return {"hashes": sum(hashes.values()), "arrays": sum(arrays.values())}
+
+
+def fields(path):
+    """A file of lines `name: value`."""
+    lines = pathlib.Path(path).read_text(encoding="ascii", errors="replace").splitlines()
+    return {name: value.strip() for name, value in (line.split(":", 1) for line in lines if ":" in line)}
 
 
 def cpu(wanted):

@@ -4,7 +4,7 @@
  * packet of BPF_PROG_TEST_RUN and go on to the program that is measured; the
  * empty program, whose cost is the harness's; and a plain NAT program with a BPF hash map.
  */
-#include "bench/frame.bpf.h"
+#include "bench/frame.h"
 
 struct frame_settings settings;
 

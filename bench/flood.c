@@ -9,8 +9,8 @@
  *
  *     sink INTERFACE                  count what arrives at this interface of the server
  *     send udp|syn INTERFACE MAC ADDRESS PORT FLOWS random|sequence SECONDS RATE WINDOW
- *                                     RATE: packets a second, 0: all that goes; WINDOW: so many at most on
- *                                     their way, 0: any number
+ *                                     RATE: packets a second, WINDOW: so many at most on their way; 0: any.
+ *                                     Both 0, of UDP only: all that goes, made in the kernel
  *     trace                           numbers of flows as they arrived since the last `trace`, the first 4096
  *
  * Must not know what lies between.
@@ -18,15 +18,19 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <limits.h>
+#include <linux/if_packet.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 
-#include "bench/flows.h"
+#include "bench/frame.h"
 #include "bench/tools.h"
 #include "bench/traffic.skel.h"
 
-#define ALL_AT_ONCE 65536
-#define PACED       64
-#define LOST_NS     20000000u /* what has not arrived after so long never will */
+#define BATCH     64
+#define SETTLE_NS 100000000u
+#define LOST_NS   20000000u /* what has not arrived after so long never will */
 
 struct flood {
 	const char *client, *server;
@@ -45,6 +49,19 @@ struct arrived {
 	uint64_t good, other;
 };
 
+struct measured {
+	struct arrived before, after;
+	uint64_t begin, ns;
+	uint64_t sent, lost; /* 0 where nobody counts */
+};
+
+struct sender {
+	int fd;
+	struct mmsghdr out[BATCH];
+	struct iovec io[BATCH];
+	uint8_t frames[BATCH][128] __attribute__((aligned(8)));
+};
+
 static uint64_t total(const struct flood *f, uint32_t which)
 {
 	uint64_t values[256] = {0}, sum = 0;
@@ -60,6 +77,17 @@ static struct arrived arrived(const struct flood *f)
 	return (struct arrived){total(f, 0), total(f, 1)};
 }
 
+static struct measured measure_begin(const struct flood *f)
+{
+	return (struct measured){.before = arrived(f), .begin = tools_now_ns()};
+}
+
+static void measure_end(const struct flood *f, struct measured *m)
+{
+	m->after = arrived(f);
+	m->ns = tools_now_ns() - m->begin;
+}
+
 static void add_sink(struct flood *f, const char *interface)
 {
 	struct bpf_link *link;
@@ -73,71 +101,133 @@ static void add_sink(struct flood *f, const char *interface)
 	puts("{\"ok\": true}");
 }
 
-static void emit(const struct flood *f, const struct order *o, uint32_t count)
-{
-	uint8_t frame[FRAME_TCP] = {0};
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = o->syn ? FRAME_TCP : FRAME_UDP,
-		    .repeat = (int)count, .flags = BPF_F_TEST_XDP_LIVE_FRAMES);
-	int fd = bpf_program__fd(o->syn ? f->bpf->progs.generate_syn : f->bpf->progs.generate_udp);
-	int r = bpf_prog_test_run_opts(fd, &opts);
+/* ---- all that goes, in the kernel ---- */
 
-	if (r < 0)
-		tools_fail("generator", r);
+static void *generate(void *ctx)
+{
+	const struct flood *f = ctx;
+	uint8_t frame[FRAME_UDP] = {0};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame), .repeat = INT_MAX,
+		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES);
+
+	/* Until there is a signal. */
+	return (void *)(long)bpf_prog_test_run_opts(bpf_program__fd(f->bpf->progs.generate), &opts);
 }
 
-/* Wait until less than a window of packets is on its way.  What got lost is taken for arrived. */
-static void wait_window(const struct flood *f, const struct order *o, uint64_t sent, uint64_t base, uint64_t *lost)
+/* Counted while the generator runs: neither its start nor its end are in it, which take the kernel 20 ms each. */
+static struct measured run_flat_out(struct flood *f, const struct order *o)
+{
+	struct measured m;
+	pthread_t thread;
+	void *end;
+	int r = pthread_create(&thread, NULL, generate, f);
+
+	if (r)
+		tools_fail("thread", r);
+	tools_sleep_ns(SETTLE_NS);
+	m = measure_begin(f);
+	tools_sleep_ns((uint64_t)(o->seconds * 1e9));
+	measure_end(f, &m);
+	pthread_kill(thread, SIGUSR1);
+	pthread_join(thread, &end);
+	if ((long)end != -EINTR)
+		tools_fail("generator", (int)(long)end);
+	return m;
+}
+
+/* ---- so many, from user space ---- */
+
+static void open_sender(struct sender *s, uint32_t ifindex)
+{
+	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_ifindex = (int)ifindex};
+	const int one = 1;
+
+	memset(s, 0, sizeof(*s));
+	s->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	if (s->fd < 0 || bind(s->fd, (struct sockaddr *)&to, sizeof(to)) < 0 ||
+	    setsockopt(s->fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one)) < 0)
+		tools_fail("sender", errno);
+	for (int i = 0; i < BATCH; i++) {
+		s->io[i].iov_base = s->frames[i];
+		s->out[i].msg_hdr.msg_iov = &s->io[i];
+		s->out[i].msg_hdr.msg_iovlen = 1;
+	}
+}
+
+static void emit(const struct flood *f, struct sender *s, bool syn)
+{
+	struct frame_settings *settings = &f->bpf->bss->settings;
+
+	for (int i = 0; i < BATCH; i++) {
+		struct ethhdr *eth = (struct ethhdr *)s->frames[i];
+		const struct flow flow =
+			flows_get(settings->kind, frame_number(settings), settings->dst, (uint16_t)settings->dport);
+
+		s->io[i].iov_len = syn ? FRAME_TCP : FRAME_UDP;
+		(syn ? frame_syn : frame_udp)(settings, eth, &flow);
+	}
+	for (int sent = 0, r; sent < BATCH; sent += r)
+		if ((r = sendmmsg(s->fd, s->out + sent, (unsigned)(BATCH - sent), 0)) <= 0 && (r = 1) &&
+		    errno != ENOBUFS)
+			tools_fail("sending", errno);
+}
+
+/* Wait until there is room for a batch.  What has not arrived for a while got lost: there is room again. */
+static void wait_window(const struct flood *f, const struct order *o, struct measured *m)
 {
 	uint64_t last = 0, since = tools_now_ns();
 
 	for (;;) {
 		struct arrived a = arrived(f);
-		uint64_t there = a.good + a.other - base, now = tools_now_ns();
+		uint64_t there = a.good + a.other - m->before.good - m->before.other, now = tools_now_ns();
 
-		if (there + *lost + o->window >= sent + PACED)
+		if (there + m->lost + o->window >= m->sent + BATCH)
 			return;
 		if (there != last) {
 			last = there;
 			since = now;
 		} else if (now - since > LOST_NS) {
-			*lost = sent - there;
+			m->lost = m->sent - there;
 			return;
 		}
 		sched_yield();
 	}
 }
 
-static uint64_t run(const struct flood *f, const struct order *o)
+static struct measured run_paced(struct flood *f, const struct order *o)
 {
-	struct arrived before = arrived(f);
-	uint64_t begin = tools_now_ns(), end = begin + (uint64_t)(o->seconds * 1e9), base = before.good + before.other;
-	uint32_t once = o->rate > 0 || o->window ? PACED : ALL_AT_ONCE;
-	uint64_t sent = 0, lost = 0, now;
+	struct measured m;
+	struct sender s;
+	uint64_t end, now;
 
+	open_sender(&s, f->bpf->bss->settings.ifindex);
+	m = measure_begin(f);
+	end = m.begin + (uint64_t)(o->seconds * 1e9);
 	while ((now = tools_now_ns()) < end) {
-		uint64_t due = o->rate > 0 ? begin + (uint64_t)((double)sent * 1e9 / o->rate) : now;
+		uint64_t due = o->rate > 0 ? m.begin + (uint64_t)((double)m.sent * 1e9 / o->rate) : now;
 
 		if (due > now) {
 			tools_sleep_ns(due - now);
 			continue;
 		}
 		if (o->window)
-			wait_window(f, o, sent, base, &lost);
-		emit(f, o, once);
-		sent += once;
+			wait_window(f, o, &m);
+		emit(f, &s, o->syn);
+		m.sent += BATCH;
 	}
-	return sent;
+	measure_end(f, &m);
+	close(s.fd);
+	return m;
 }
 
-static void report(const struct flood *f, const struct order *o)
+static void report(struct flood *f, const struct order *o)
 {
-	struct arrived before = arrived(f), after;
-	uint64_t begin = tools_now_ns(), sent = run(f, o), ns = tools_now_ns() - begin;
+	struct measured m = o->rate > 0 || o->window ? run_paced(f, o) : run_flat_out(f, o);
 
-	after = arrived(f);
-	printf("{\"sent\": %llu, \"seconds\": %.6f, \"good\": %llu, \"other\": %llu}\n", (unsigned long long)sent,
-	       (double)ns / 1e9, (unsigned long long)(after.good - before.good),
-	       (unsigned long long)(after.other - before.other));
+	printf("{\"sent\": %llu, \"lost\": %llu, \"seconds\": %.6f, \"good\": %llu, \"other\": %llu}\n",
+	       (unsigned long long)m.sent, (unsigned long long)m.lost, (double)m.ns / 1e9,
+	       (unsigned long long)(m.after.good - m.before.good),
+	       (unsigned long long)(m.after.other - m.before.other));
 }
 
 static bool read_mac(const char *text, uint8_t *mac)
@@ -159,6 +249,8 @@ static bool do_send(struct flood *f, const char *line)
 		return false;
 	o.syn = !strcmp(kind, "syn");
 	o.window = window;
+	if (o.syn && o.rate <= 0 && !o.window)
+		return false;
 	s->ifindex = tools_ifindex(interface);
 	tools_mac(interface, s->from);
 	s->kind = FLOWS_NAT;
@@ -196,8 +288,14 @@ static bool obey(struct flood *f, char *line)
 	return true;
 }
 
+static void on_signal(int number)
+{
+	(void)number;
+}
+
 int main(int argc, char **argv)
 {
+	const struct sigaction action = {.sa_handler = on_signal};
 	struct flood f = {.processors = libbpf_num_possible_cpus()};
 	char line[512];
 
@@ -207,6 +305,7 @@ int main(int argc, char **argv)
 	}
 	f.client = argv[1];
 	f.server = argv[2];
+	sigaction(SIGUSR1, &action, NULL);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	f.bpf = traffic_bpf__open_and_load();
 	if (!f.bpf)

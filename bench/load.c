@@ -6,20 +6,16 @@
  *     load ADDRESS AGENT KEY-FILE RATE fixed COUNT VIP SERVER
  *     load ADDRESS AGENT KEY-FILE RATE wildcards COUNT SHAPES
  *
- * The fixed ones translate flow n to the server's address and port, and carry
- * the flow's first packet, so that its plan is made.  Wildcard n is for a
- * destination of its own; SHAPES: how many different masks they have.
+ * The fixed ones translate flow n to the server's address and port.  Wildcard n
+ * is for a destination of its own; SHAPES: how many different masks they have.
  * RATE: messages a second.  Must not know what an agent does with them.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <netinet/ip.h>
-#include <netinet/udp.h>
 #include <stdbool.h>
 
 #include "bench/flows.h"
 #include "bench/tools.h"
-#include "fad/checksum.h"
 #include "lib/daemon.h"
 #include "lib/endpoint_io.h"
 #include "lib/exitcode.h"
@@ -31,12 +27,6 @@
 #define CALL_US    300000
 #define MAX_SHAPES 40
 #define PORT       7519
-
-struct datagram {
-	struct iphdr ip;
-	struct udphdr udp;
-	uint8_t payload[FRAME_UDP - 14 - sizeof(struct iphdr) - sizeof(struct udphdr)];
-};
 
 struct load {
 	sd_event *loop;
@@ -55,32 +45,9 @@ static void put4(uint8_t *to, uint32_t host)
 	memcpy(to, &net, 4);
 }
 
-static struct datagram datagram_of(const struct flow *f)
-{
-	struct datagram d = {0};
-	const uint8_t *src = (const uint8_t *)&d.ip.saddr, *dst = (const uint8_t *)&d.ip.daddr;
-	const uint16_t len = sizeof(d) - sizeof(d.ip);
-
-	d.ip.version = 4;
-	d.ip.ihl = 5;
-	d.ip.tot_len = htons(sizeof(d));
-	d.ip.frag_off = htons(0x4000);
-	d.ip.ttl = 64;
-	d.ip.protocol = IPPROTO_UDP;
-	d.ip.saddr = htonl(f->src);
-	d.ip.daddr = htonl(f->dst);
-	d.ip.check = checksum_finish(checksum_add(0, &d.ip, sizeof(d.ip)));
-	d.udp.source = htons(f->sport);
-	d.udp.dest = htons(f->dport);
-	d.udp.len = htons(len);
-	d.udp.check = checksum_finish(checksum_add(checksum_pseudo(src, dst, 4, IPPROTO_UDP, len), &d.udp, len));
-	return d;
-}
-
 static bool send_fixed(const struct load *l, uint32_t n)
 {
 	const struct flow f = flows_get(FLOWS_NAT, n, l->vip, FLOWS_PORT);
-	const struct datagram d = datagram_of(&f);
 	struct wire_msg m;
 
 	wire_start(&m, WIRE_FIXED_UPDATE);
@@ -92,8 +59,6 @@ static bool send_fixed(const struct load *l, uint32_t n)
 	m.nat_count = 1;
 	m.nat[0] = (struct wire_nat){.set = WIRE_NAT_DST | WIRE_NAT_DPORT, .dst = l->server, .dport = FLOWS_REAL_PORT};
 	wire_set(&m, WIRE_SEG_NAT, true);
-	m.packet = (struct wire_blob){(const uint8_t *)&d, sizeof(d)};
-	wire_set(&m, WIRE_SEG_IP_PACKET, true);
 	return endpoint_send(l->endpoint, &l->agent, &m);
 }
 

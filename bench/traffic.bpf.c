@@ -4,7 +4,7 @@
  * frames, that redirects each frame to the client's veth; and a sink at XDP of
  * the server's veth, that counts what arrives as it should, and what does not.
  */
-#include "bench/frame.bpf.h"
+#include "bench/frame.h"
 
 #define TRACED 4096
 
@@ -22,7 +22,7 @@ struct {
 } arrived SEC(".maps");
 
 SEC("xdp")
-int generate_udp(struct xdp_md *ctx)
+int generate(struct xdp_md *ctx)
 {
 	struct ethhdr *eth = (struct ethhdr *)(long)ctx->data;
 	struct flow f;
@@ -31,31 +31,6 @@ int generate_udp(struct xdp_md *ctx)
 		return XDP_DROP;
 	f = flows_get(settings.kind, frame_number(&settings), settings.dst, (uint16_t)settings.dport);
 	frame_udp(&settings, eth, &f);
-	return (int)bpf_redirect(settings.ifindex, 0);
-}
-
-/* Each is of another flow; 60 bytes from the IP header on, with options that end at once. */
-SEC("xdp")
-int generate_syn(struct xdp_md *ctx)
-{
-	const uint16_t len = FRAME_TCP - ETH_HLEN - sizeof(struct iphdr);
-	struct ethhdr *eth = (struct ethhdr *)(long)ctx->data;
-	struct tcphdr *tcp = FRAME_L4(eth);
-	struct flow f;
-	uint64_t sum;
-
-	if ((void *)tcp + len > (void *)(long)ctx->data_end)
-		return XDP_DROP;
-	f = flows_get(settings.kind, frame_number(&settings), settings.dst, (uint16_t)settings.dport);
-	frame_ip(&settings, eth, &f, IPPROTO_TCP, FRAME_TCP - ETH_HLEN);
-	__builtin_memset(tcp, 0, len);
-	tcp->source = bpf_htons(f.sport);
-	tcp->dest = bpf_htons(f.dport);
-	tcp->doff = len / 4;
-	tcp->syn = 1;
-	tcp->window = 0xffff;
-	sum = frame_halves(f.src) + frame_halves(f.dst) + IPPROTO_TCP + len + f.sport + f.dport + 0xa002 + 0xffff;
-	tcp->check = bpf_htons(frame_fold(sum));
 	return (int)bpf_redirect(settings.ifindex, 0);
 }
 

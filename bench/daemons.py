@@ -121,14 +121,14 @@ class Daemons:
 
     # ---- Turnout ----
 
-    def agent(self, router, datapath, fixed=100000, fast=65536):
+    def agent(self, router, datapath, fixed=100000, fast=65536, pinned=True):
         config = self.write(f"{router}.yaml", FAD.format(
             name=router, identity=0x100 + network.number(router), address=network.control(router), manager=network.MANAGER,
             loader=network.LOADER, key=self.key, datapath=datapath, fixed=fixed, fast=fast))
         run_dir = self.directory / f"run-{router}"
         run_dir.mkdir(exist_ok=True)
-        self.spawn(f"fad-{router}", router, ["taskset", "-c", cpu(1), self.programs / "fad", "--config", config,
-                                             "--run-dir", run_dir, "--name", "fad"])
+        pin = ["taskset", "-c", cpu(1)] if pinned else []
+        self.spawn(f"fad-{router}", router, [*pin, self.programs / "fad", "--config", config, "--run-dir", run_dir, "--name", "fad"])
 
     def manager(self, routers):
         text = SMD.format(address=network.MANAGER, key=self.key, peers=", ".join(network.control(r) for r in routers))

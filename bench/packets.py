@@ -14,6 +14,9 @@ PLACE_RATE = 100000  # packets a second of flows that have no plan yet
 PLACE_TRIES = 6
 PLACED = 0.999  # a few keys find no place; those flows are served from the ring
 WARM = 0.3
+WILD_RATE = 4000
+SHAPES = 40
+UNMATCHED_FLOWS = 10_000
 PRIORITY = "0x746e"  # of the agent's filters
 NAMES = {1: "1", 10_000: "10k", 1_000_000: "1m"}
 
@@ -37,8 +40,7 @@ class Packets:
         raise LabError(f"not all of {count} affinities arrived: {[self.held(r) for r in routers]}")
 
     def held(self, router):
-        counters = self.daemons.counters(router)
-        return counters["affinities", "stored"]
+        return self.daemons.counters(router)["affinities", "stored"]
 
     def place(self, flood, router, count):
         """Send each flow's packet slowly, again and again, until its plan is in the kernel."""
@@ -146,3 +148,40 @@ class Packets:
         say("program cost")
         self.program_costs()
         self.daemons.stop("fad-ring", "fad-tc")
+
+    # ---- what nothing matches, and many wildcards ----
+
+    def wild(self, router, count, shapes):
+        """An agent with wildcards that none of the packets to the server's own address matches."""
+        self.daemons.agent(router, "tc")
+        loader = self.daemons.load(router, WILD_RATE, "wildcards", count, shapes)
+        self.daemons.loaded(router, loader, count / WILD_RATE * 4 + 30)
+        have = len(self.daemons.show(router, "wildcards"))
+        if have != count:
+            raise LabError(f"{router}: {have} of {count} wildcards arrived")
+
+    def unmatched(self, flood, router):
+        flood.send(router, UNMATCHED_FLOWS, WARM, translated=False)
+        before = self.daemons.counters(router) if router != "kernel" else {}
+        rate = flood.rate(router, UNMATCHED_FLOWS, self.plan.seconds, translated=False)
+        if before:
+            passed = self.daemons.counters(router)["classifier", "passed"] - before["classifier", "passed"]
+            if passed < rate * self.plan.seconds * 0.95:
+                raise LabError(f"{router}: the classifier passed {passed} packets only")
+        return rate
+
+    def classifier(self):
+        """The routers tc, auto and ring only lend their names: each agent has its data path at tc."""
+        for router, count, shapes in (("tc", 1, 1), ("auto", 10_000, SHAPES), ("ring", SHAPES, SHAPES)):
+            self.wild(router, count, shapes)
+        rows = {"kernel": "classifier.detached", "tc": "classifier.no_match", "auto": "classifier.no_match.10k"}
+        with Flood(self.daemons, rows) as flood:
+            subjects = {row: lambda r=router: self.unmatched(flood, r) for router, row in rows.items()}
+            values = interleave(self.plan.rounds, subjects, self.results)
+        for row, found in values.items():
+            others = {} if row == rows["kernel"] else {"vs_detached": values.get(rows["kernel"])}
+            self.results.add(row, "packets/s", found, others)
+        few, many = ([r["turnout"] - r["harness"] for r in self.cost(router, "wild", count)]
+                     for router, count in (("ring", SHAPES), ("auto", 10_000)))
+        self.results.add("wildcards.40", "ns/packet", few)
+        self.results.add("wildcards.10k", "ns/packet", many, {"vs_40": few})

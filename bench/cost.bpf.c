@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * Program cost: drivers that write the headers of a numbered flow into the one
- * packet of BPF_PROG_TEST_RUN and go on to the program that is measured; the
+ * Program cost: a driver that writes the headers of a numbered flow into the one
+ * packet of BPF_PROG_TEST_RUN and goes on to the program that is measured; the
  * empty program, whose cost is the harness's; and a plain NAT program with a BPF hash map.
  */
 #include "bench/frame.h"
@@ -13,14 +13,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, uint32_t);
 	__type(value, uint32_t);
-} target_tc SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, uint32_t);
-	__type(value, uint32_t);
-} target_xdp SEC(".maps");
+} target SEC(".maps");
 
 /* As they lie in the packet. */
 struct nat_key {
@@ -42,7 +35,7 @@ struct {
 } nat SEC(".maps");
 
 SEC("tc")
-int drive_tc(struct __sk_buff *skb)
+int drive(struct __sk_buff *skb)
 {
 	struct ethhdr *eth = (struct ethhdr *)(long)skb->data;
 	struct flow f;
@@ -51,12 +44,12 @@ int drive_tc(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	f = flows_get(settings.kind, frame_number(&settings), settings.dst, (uint16_t)settings.dport);
 	frame_udp(&settings, eth, &f);
-	bpf_tail_call(skb, &target_tc, 0);
+	bpf_tail_call(skb, &target, 0);
 	return TC_ACT_SHOT;
 }
 
 SEC("tc")
-int nothing_tc(struct __sk_buff *skb)
+int nothing(struct __sk_buff *skb)
 {
 	(void)skb;
 	return TC_ACT_UNSPEC;
@@ -77,7 +70,7 @@ static __always_inline struct nat_value *nat_find(const struct iphdr *ip, const 
 #define AT_DPORT   (AT_UDP + __builtin_offsetof(struct udphdr, dest))
 
 SEC("tc")
-int hash_nat_tc(struct __sk_buff *skb)
+int hash_nat(struct __sk_buff *skb)
 {
 	struct ethhdr *eth = (struct ethhdr *)(long)skb->data;
 	struct iphdr *ip = FRAME_IP(eth);
@@ -101,56 +94,6 @@ int hash_nat_tc(struct __sk_buff *skb)
 	bpf_skb_store_bytes(skb, AT_DST, &to.dst, sizeof(to.dst), 0);
 	bpf_skb_store_bytes(skb, AT_DPORT, &to.dport, sizeof(to.dport), 0);
 	return TC_ACT_UNSPEC;
-}
-
-SEC("xdp")
-int drive_xdp(struct xdp_md *ctx)
-{
-	struct ethhdr *eth = (struct ethhdr *)(long)ctx->data;
-	struct flow f;
-
-	if (FRAME_L4(eth) + sizeof(struct udphdr) > (void *)(long)ctx->data_end)
-		return XDP_DROP;
-	f = flows_get(settings.kind, frame_number(&settings), settings.dst, (uint16_t)settings.dport);
-	frame_udp(&settings, eth, &f);
-	bpf_tail_call(ctx, &target_xdp, 0);
-	return XDP_DROP;
-}
-
-SEC("xdp")
-int nothing_xdp(struct xdp_md *ctx)
-{
-	(void)ctx;
-	return XDP_PASS;
-}
-
-static __always_inline uint16_t replaced(uint16_t sum, uint64_t from, uint64_t to)
-{
-	uint64_t s = (uint16_t)~sum + (uint16_t)~from + (uint16_t) ~(from >> 16) + (to & 0xffff) + (to >> 16);
-
-	return frame_fold(s);
-}
-
-SEC("xdp")
-int hash_nat_xdp(struct xdp_md *ctx)
-{
-	struct ethhdr *eth = (struct ethhdr *)(long)ctx->data;
-	struct iphdr *ip = FRAME_IP(eth);
-	struct udphdr *udp = FRAME_L4(eth);
-	struct nat_value *v;
-
-	if ((void *)(udp + 1) > (void *)(long)ctx->data_end || eth->h_proto != bpf_htons(ETH_P_IP) ||
-	    ip->version != 4 || ip->ihl != 5 || ip->protocol != IPPROTO_UDP)
-		return XDP_PASS;
-	v = nat_find(ip, udp);
-	if (!v)
-		return XDP_DROP;
-	udp->check = replaced(udp->check, ip->daddr, v->dst);
-	udp->check = replaced(udp->check, udp->dest, v->dport);
-	ip->check = replaced(ip->check, ip->daddr, v->dst);
-	ip->daddr = v->dst;
-	udp->dest = v->dport;
-	return XDP_PASS;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

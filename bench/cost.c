@@ -92,9 +92,9 @@ static int measure(const struct cost *c, int program, uint32_t repeat, uint8_t *
 	const uint32_t zero = 0;
 	int r;
 
-	if (bpf_map_update_elem(bpf_map__fd(c->bpf->maps.target_tc), &zero, &program, BPF_ANY) < 0)
+	if (bpf_map_update_elem(bpf_map__fd(c->bpf->maps.target), &zero, &program, BPF_ANY) < 0)
 		tools_fail("tail call", errno);
-	r = bpf_prog_test_run_opts(bpf_program__fd(c->bpf->progs.drive_tc), &opts);
+	r = bpf_prog_test_run_opts(bpf_program__fd(c->bpf->progs.drive), &opts);
 	if (r < 0)
 		tools_fail("run", r);
 	*ns = opts.duration;
@@ -148,10 +148,10 @@ static double timed(const struct cost *c, int program)
 
 static void round_of(const struct cost *c)
 {
-	double empty = timed(c, bpf_program__fd(c->bpf->progs.nothing_tc)), hash = 0;
+	double empty = timed(c, bpf_program__fd(c->bpf->progs.nothing)), hash = 0;
 
 	if (!c->wild)
-		hash = timed(c, bpf_program__fd(c->bpf->progs.hash_nat_tc));
+		hash = timed(c, bpf_program__fd(c->bpf->progs.hash_nat));
 	printf("{\"harness\": %.1f, \"bpf_hash\": %.1f, \"turnout\": %.1f}\n", empty, hash, timed(c, c->turnout));
 	fflush(stdout);
 }
@@ -196,7 +196,7 @@ int main(int argc, char **argv)
 	attached(&c, (uint32_t)strtoul(argv[3], NULL, 0));
 	check(&c, c.turnout, "the attached program");
 	if (!c.wild)
-		check(&c, bpf_program__fd(c.bpf->progs.hash_nat_tc), "the hash map's program");
+		check(&c, bpf_program__fd(c.bpf->progs.hash_nat), "the hash map's program");
 	for (unsigned long i = strtoul(argv[9], NULL, 10); i; i--)
 		round_of(&c);
 	close(c.turnout);

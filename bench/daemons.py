@@ -124,7 +124,7 @@ class Daemons:
     def agent(self, router, datapath, fixed=100000, fast=65536, pinned=True):
         config = self.write(f"{router}.yaml", FAD.format(
             name=router, identity=0x100 + network.number(router), address=network.control(router), manager=network.MANAGER,
-            loader=network.LOADER, key=self.key, datapath=datapath, fixed=fixed, fast=fast))
+            loader=network.loader(router), key=self.key, datapath=datapath, fixed=fixed, fast=fast))
         run_dir = self.directory / f"run-{router}"
         run_dir.mkdir(exist_ok=True)
         pin = ["taskset", "-c", cpu(1)] if pinned else []
@@ -156,7 +156,7 @@ class Daemons:
 
     def load(self, router, rate, *what):
         """Start the loader; see bench/load.c."""
-        return self.net.popen("manager", self.tools / "load", network.LOADER, network.control(router), self.key, rate, *what,
+        return self.net.popen("manager", self.tools / "load", network.loader(router), network.control(router), self.key, rate, *what,
                               stderr=subprocess.PIPE)
 
     def loaded(self, router, loader, timeout):

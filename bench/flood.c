@@ -30,7 +30,7 @@
 
 #define BATCH     64
 #define SETTLE_NS 100000000u
-#define LOST_NS   20000000u /* what has not arrived after so long never will */
+#define LOST_NS   200000000u /* what has not arrived after so long never will */
 
 struct flood {
 	const char *client, *server;

@@ -13,6 +13,8 @@ $(BENCH_PROGRAMS): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIBTURNOUT)
 
 .PHONY: bench bench-smoke
 bench: all $(BENCH_PROGRAMS)
+	@tools/install-deps $(DEPS_BENCH)
 	@$(RUN_PYTHON) bench/run --build $(BUILD) --output bench
 bench-smoke: all $(BENCH_PROGRAMS)
+	@tools/install-deps $(DEPS_BENCH)
 	@$(RUN_PYTHON) bench/run --build $(BUILD) --output $(BUILD)/bench --smoke

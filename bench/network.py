@@ -15,8 +15,8 @@ from turnoutlab import netns
 from turnoutlab.process import LabError, in_netns, run
 from turnoutlab.topology import Network, Node, Topology
 
-ROUTERS = ("kernel", "nft", "haproxy", "ring", "tc", "auto", "xdp")
-MANAGER, LOADER = "10.77.0.11", "10.77.0.12"
+ROUTERS = ("kernel", "nft", "haproxy", "ring", "tc", "auto")
+MANAGER = "10.77.0.11"
 FLOWS_PORT, REAL_PORT = 7000, 7001
 HTTP, IPERF, ECHO = 80, 5201, 5301
 
@@ -46,6 +46,11 @@ def server(router):
 
 def control(router):
     return f"10.3.{number(router)}.1"
+
+
+def loader(router):
+    """Where the loader of that router's agent is, in the manager's namespace."""
+    return f"10.77.0.{number(router) + 20}"
 
 
 def _topology():
@@ -89,7 +94,7 @@ class Net:
             # The sink answers no questions.
             self.ip(router, f"neigh replace {server(router)} lladdr {self.mac('server', router)} dev server nud permanent")
             self.ip("server", f"neigh replace 10.2.{k}.1 lladdr {self.mac(router, 'server')} dev {router} nud permanent")
-        for address in (MANAGER, LOADER):
+        for address in (MANAGER, *map(loader, ROUTERS)):
             self.ip("manager", f"address add {address}/32 dev lo")
         # Closed connections do not stand in the way of new ones; docs/performance.md.
         for node in ("client", "server", "haproxy"):

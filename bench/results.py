@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Rows of results: values of paired runs, their medians and ratios, and what is missing and why.
 
-Pure but for writing its files.  Must not know how anything is measured.
+Writes no files.  Must not know how anything is measured.
 """
-import json
 import os
 import platform
 import statistics
@@ -44,9 +43,6 @@ class Results:
 
     def as_json(self, smoke):
         return {"machine": machine(), "smoke": smoke, "rows": list(self.rows.values()), "missing": self.missing}
-
-    def write(self, path, smoke):
-        path.write_text(json.dumps(self.as_json(smoke), indent=1) + "\n")
 
 
 def rounded(value):

@@ -21,10 +21,12 @@
 #include "bench/tools.h"
 #include "bench/cost.skel.h"
 
-#define HASHED (1u << 20) /* flows in the hash map, whatever number is asked for */
-#define BATCH  4096
-#define DST    30 /* in the frame: destination address, port */
-#define DPORT  36
+#define HASHED   (1u << 20) /* flows in the hash map, whatever number is asked for */
+#define BATCH    4096
+#define TRIED    1000u
+#define PATIENCE 10 /* seconds */
+#define DST      30 /* in the frame: destination address, port */
+#define DPORT    36
 
 struct nat_key {
 	uint32_t src, dst;
@@ -115,11 +117,10 @@ static bool translated(const struct cost *c, const uint8_t *frame)
 	return !memcmp(frame + DST, &c->server, 4) && !memcmp(frame + DPORT, &port, 2);
 }
 
-/* One packet each of some flows: does it do what is measured? */
-static void check(const struct cost *c, int program, const char *what)
+/* One packet each of some flows: how many had done to them what is measured. */
+static uint32_t good_of(const struct cost *c, int program, uint32_t tried)
 {
 	uint32_t good = 0;
-	const uint32_t tried = 1000;
 
 	for (uint32_t i = 0; i < tried; i++) {
 		uint8_t frame[FRAME_UDP];
@@ -130,10 +131,22 @@ static void check(const struct cost *c, int program, const char *what)
 		verdict = measure(c, program, 1, frame, &ns);
 		good += c->wild ? verdict == TC_ACT_REDIRECT : verdict == TC_ACT_UNSPEC && translated(c, frame);
 	}
-	if (good < tried * 99 / 100) {
-		fprintf(stderr, "%s: did only %u of %u packets\n", what, good, tried);
-		exit(1);
+	return good;
+}
+
+/* A daemon that was just given much to do may need a while until its program does what it should. */
+static void check(const struct cost *c, int program, const char *what)
+{
+	uint32_t good = 0;
+
+	for (int i = 0; i < PATIENCE; i++) {
+		good = good_of(c, program, TRIED);
+		if (good >= TRIED * 99 / 100)
+			return;
+		tools_sleep_ns(1000000000u);
 	}
+	fprintf(stderr, "%s: did only %u of %u packets\n", what, good, TRIED);
+	exit(1);
 }
 
 static double timed(const struct cost *c, int program)

@@ -30,6 +30,7 @@
 
 #define BATCH     64
 #define SETTLE_NS 100000000u
+#define WAIT_NS   50000u
 #define LOST_NS   200000000u /* what has not arrived after so long never will */
 
 struct flood {
@@ -190,7 +191,7 @@ static void wait_window(const struct flood *f, const struct order *o, struct mea
 			m->lost = m->sent - there;
 			return;
 		}
-		sched_yield();
+		tools_sleep_ns(WAIT_NS); /* others need the processor */
 	}
 }
 

@@ -5,7 +5,9 @@
 
 BENCH_NAMES := flood cost load echo
 BENCH_PROGRAMS := $(BENCH_NAMES:%=$(BUILD)/bench/%)
-.PRECIOUS: $(BUILD)/gen/bench/traffic.skel.h $(BUILD)/gen/bench/cost.skel.h
+BENCH_SKELETONS := $(BUILD)/gen/bench/traffic.skel.h $(BUILD)/gen/bench/cost.skel.h
+.PRECIOUS: $(BENCH_SKELETONS)
+lint: $(BENCH_SKELETONS)
 $(BUILD)/bench/flood.o: $(BUILD)/gen/bench/traffic.skel.h
 $(BUILD)/bench/cost.o: $(BUILD)/gen/bench/cost.skel.h
 $(BENCH_PROGRAMS): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIBTURNOUT)

@@ -98,7 +98,7 @@ class Net:
             self.ip("manager", f"address add {address}/32 dev lo")
         # Closed connections do not stand in the way of new ones; docs/performance.md.
         for node in ("client", "server", "haproxy"):
-            self.run(node, "sysctl", "-q", "-w", "net.ipv4.tcp_max_tw_buckets=64", "net.ipv4.ip_local_port_range=1024 65000",
+            self.run(node, "sysctl", "-q", "-w", "net.ipv4.tcp_max_tw_buckets=64", "net.ipv4.ip_local_port_range=1024 65001",
                      "net.ipv4.tcp_tw_reuse=1")
 
     def ip(self, node, arguments):

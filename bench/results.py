@@ -71,7 +71,7 @@ def machine():
         memory = int(f.readline().split()[1]) // 1024
     return {"kernel": platform.release(), "processor": models[0] if models else platform.machine(),
             "processors": len(os.sched_getaffinity(0)), "memory_mb": memory,
-            "load_before": round(os.getloadavg()[0], 2), "date": time.strftime("%Y-%m-%d")}
+            "load": round(os.getloadavg()[0], 2), "date": time.strftime("%Y-%m-%d")}
 
 
 def table(results):

@@ -154,6 +154,14 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* Of sorted times in ns. */
+static double quantile_us(const uint32_t *times, size_t count, size_t percent)
+{
+	const size_t place = count * percent / 100;
+
+	return times[place] / 1e3;
+}
+
 static void tcp_ask(int fd, double seconds)
 {
 	uint64_t end = tools_now_ns() + (uint64_t)(seconds * 1e9), before, after = 0;
@@ -171,8 +179,8 @@ static void tcp_ask(int fd, double seconds)
 		times[count++] = (uint32_t)(after - before);
 	}
 	qsort(times, count, sizeof(*times), compare);
-	printf("{\"count\": %zu, \"p50_us\": %.2f, \"p99_us\": %.2f}\n", count, times[count / 2] / 1e3,
-	       times[count * 99 / 100] / 1e3);
+	printf("{\"count\": %zu, \"p50_us\": %.2f, \"p99_us\": %.2f}\n", count, quantile_us(times, count, 50),
+	       quantile_us(times, count, 99));
 	free(times);
 }
 
@@ -181,7 +189,7 @@ int main(int argc, char **argv)
 	bool udp, serve;
 	int fd;
 
-	if (argc < 4 || (strcmp(argv[1], "udp-serve") && strcmp(argv[1], "tcp-serve") && argc != 5)) {
+	if (argc < 4 || (strcmp(argv[1], "udp-serve") != 0 && strcmp(argv[1], "tcp-serve") != 0 && argc != 5)) {
 		fputs("usage: echo udp-serve|udp-ask|tcp-serve|tcp-ask ADDRESS PORT [SECONDS]\n", stderr);
 		return 2;
 	}

@@ -12,10 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Longer than any listing at the smallest sensible page: a daemon whose
- * cursors never end would otherwise keep us for ever. */
-#define MAX_PAGES 1000000
-
 struct asking {
 	struct ctl *ctl;
 	const char *what;
@@ -131,8 +127,9 @@ static void ask_daemon(struct asking *a, const char *dir, const char *name)
 {
 	uint64_t cursor = 0;
 	bool answered = false;
+	size_t pages = 0;
 
-	for (size_t pages = 0; pages < MAX_PAGES; pages++) {
+	for (; pages < a->ctl->max_pages; pages++) {
 		uint64_t next = ask_one_page(a, dir, name, cursor, &answered);
 
 		if (next == cursor && next != 0) {
@@ -142,6 +139,11 @@ static void ask_daemon(struct asking *a, const char *dir, const char *name)
 		if (next == 0 || next == cursor)
 			break;
 		cursor = next;
+	}
+	if (pages == a->ctl->max_pages) {
+		failed(a, EXITCODE_FAILURE);
+		ctl_error(a->ctl, a->status, "%s in %s has more than %zu pages; the listing is not complete", name, dir,
+			  a->ctl->max_pages);
 	}
 	a->answered += answered;
 }

@@ -248,7 +248,7 @@ static enum exitcode dispatch(struct ctl *c)
 
 enum exitcode ctl_run(int argc, char **argv, FILE *out, FILE *err)
 {
-	struct ctl c = {.out = out, .err = err, .timeout_ms = CTL_TIMEOUT_MS};
+	struct ctl c = {.out = out, .err = err, .timeout_ms = CTL_TIMEOUT_MS, .max_pages = CTL_MAX_PAGES};
 	enum exitcode status = EXITCODE_USAGE;
 
 	c.run_dirs = calloc((size_t)argc + 1, sizeof(*c.run_dirs));

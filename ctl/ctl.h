@@ -16,6 +16,7 @@
 
 #define CTL_TIMEOUT_MS     2000
 #define CTL_TIMEOUT_MAX_MS 600000
+#define CTL_MAX_PAGES      20000 /* more than the longest listing has */
 
 /* Options of capture, and some of watch, as given; NULL: not. */
 struct ctl_capture {
@@ -36,6 +37,7 @@ struct ctl {
 	bool help;
 	bool version;
 	int timeout_ms;
+	size_t max_pages; /* a daemon whose cursors never end would keep us for ever */
 	struct ctl_capture capture;
 	int argc; /* words that are not options, the verb first */
 	char **argv;

@@ -11,12 +11,11 @@
 
 #include "ctl/doctor.h"
 
-#define MAX_PAGES 100000
-
 /* ---- one daemon ---- */
 
 /* All pages.  0, or a negative errno; what came until then stays. */
-static int collect(struct fact_daemon *d, enum fact_listing listing, Turnout__Request__WhatCase what, int timeout_ms)
+static int collect(const struct ctl *c, struct fact_daemon *d, enum fact_listing listing,
+		   Turnout__Request__WhatCase what)
 {
 	struct fact_pages *p = &d->listings[listing];
 	Turnout__Request request = TURNOUT__REQUEST__INIT;
@@ -32,14 +31,14 @@ static int collect(struct fact_daemon *d, enum fact_listing listing, Turnout__Re
 			return -ENOMEM;
 		p->pages = grown;
 		request.id++;
-		r = bus_call(d->dir, d->name, &request, timeout_ms, &reply);
+		r = bus_call(d->dir, d->name, &request, c->timeout_ms, &reply);
 		if (r < 0)
 			return r;
 		p->pages[p->count++] = reply;
 		if (*reply->error || reply->next == request.cursor)
 			break;
 		request.cursor = reply->next;
-	} while (request.cursor != 0 && p->count < MAX_PAGES);
+	} while (request.cursor != 0 && p->count < c->max_pages);
 	return 0;
 }
 
@@ -72,7 +71,7 @@ static int ask_version(struct fact_daemon *d, int timeout_ms)
 	return 0;
 }
 
-static void ask(struct fact_daemon *d, int timeout_ms)
+static void ask(const struct ctl *c, struct fact_daemon *d)
 {
 	static const struct {
 		enum fact_listing listing;
@@ -91,9 +90,9 @@ static void ask(struct fact_daemon *d, int timeout_ms)
 	int r;
 
 	guess_program(d);
-	r = ask_version(d, timeout_ms);
+	r = ask_version(d, c->timeout_ms);
 	for (size_t i = 0; r == 0 && i < FACT_LISTINGS; i++)
-		r = collect(d, all[i].listing, all[i].what, timeout_ms);
+		r = collect(c, d, all[i].listing, all[i].what);
 	d->life = r == 0                        ? LIFE_ALIVE
 		  : r == -ENOENT                ? LIFE_DEAD
 		  : r == -EACCES || r == -EPERM ? LIFE_DENIED
@@ -105,7 +104,7 @@ void facts_count_again(struct ctl *c, struct fact_daemon *d)
 	struct fact_pages before = d->listings[FACT_COUNTERS];
 
 	d->listings[FACT_COUNTERS] = (struct fact_pages){0};
-	if (collect(d, FACT_COUNTERS, TURNOUT__REQUEST__WHAT_SHOW_COUNTERS, c->timeout_ms) < 0)
+	if (collect(c, d, FACT_COUNTERS, TURNOUT__REQUEST__WHAT_SHOW_COUNTERS) < 0)
 		d->life = LIFE_HUNG;
 	for (size_t i = 0; i < before.count; i++)
 		turnout__reply__free_unpacked(before.pages[i], NULL);
@@ -129,7 +128,7 @@ static bool add(struct ctl *c, struct facts *f, const char *dir, const char *nam
 		d->label = NULL;
 	if (!d->dir || !d->name || !d->label)
 		return false;
-	ask(d, c->timeout_ms);
+	ask(c, d);
 	return true;
 }
 

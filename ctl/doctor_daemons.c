@@ -23,8 +23,9 @@ static void life(const struct fact_daemon *d, struct findings *f)
 	}
 	x = finding_add(f, d->life == LIFE_DENIED ? SEVERITY_UNCHECKED : SEVERITY_ERROR, "daemon", d, d->name);
 	if (d->life == LIFE_DEAD) {
-		finding_text(x, "%s does not run, and did not end in order: its socket is still in %s", d->name,
-			     d->dir);
+		finding_text(x, "%s does not run, and did not end in order: its socket is still in %s%s", d->name,
+			     d->dir,
+			     fact_is(d, "fad") ? "; what wildcards with agent-gone: drop cover is dropped" : "");
 		finding_fix(x, "journalctl -u %s; systemctl start %s", unit, unit);
 	} else if (d->life == LIFE_HUNG) {
 		finding_text(x, "%s runs but does not answer: it is stopped, hangs, or is very busy", d->name);
@@ -186,6 +187,9 @@ static void tables(const struct fact_daemon *d, struct findings *f)
 			 "raise limits.hold-flows, hold-packets; are answers of the manager slow?");
 		happened(d, f, "drops", "hold-timeout", "packets were dropped because no manager answered in time",
 			 "turnoutctl show managers; turnoutctl capture --reason hold-timeout");
+		happened(d, f, "drops", "agent-gone",
+			 "packets were dropped, by wildcards with agent-gone: drop, while it gave no sign of life",
+			 "what stopped it, or kept it from running, for more than a second? journalctl -u fad");
 		happened(d, f, "drops", "punt-port-ring", "packets came faster than they were read",
 			 "this machine is too slow for its traffic, or fad gets too little of it");
 		happened(d, f, "drops", "forward", "packets could not be handed to the kernel",

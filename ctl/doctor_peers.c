@@ -13,7 +13,7 @@
 #define MESSAGE_OVERHEAD 250
 
 static void peer(const struct facts *facts, const struct fact_daemon *d, struct findings *f, const char *kind,
-		 const char *name, const char *address, const char *state, uint32_t age_s)
+		 const char *name, const char *address, const char *state, uint32_t age_s, uint32_t deaf)
 {
 	struct finding *x;
 	char what[192];
@@ -22,6 +22,14 @@ static void peer(const struct facts *facts, const struct fact_daemon *d, struct 
 		x = finding_add(f, SEVERITY_ERROR, "peer", d, name);
 		snprintf(what, sizeof(what), "%s %s (%s) has been silent for %u s", kind, name, address, age_s);
 		doctor_explain(facts, d, x, what);
+	} else if (deaf > 0) {
+		x = finding_add(f, SEVERITY_WARNING, "peer", d, name);
+		finding_text(
+			x,
+			"%s %s (%s) is heard, but does not answer under %u wildcard%s: packets are dropped, or pass "
+			"them by, as on-silence says",
+			kind, name, address, deaf, deaf == 1 ? "" : "s");
+		finding_fix(x, "is it stopped, or busy? there: systemctl status smd; here: turnoutctl show wildcards");
 	} else if (strcmp(state, "unable") == 0) {
 		x = finding_add(f, SEVERITY_WARNING, "peer", d, name);
 		finding_text(x, "%s %s (%s) lacks an action that the services need, and is given none", kind, name,
@@ -60,7 +68,7 @@ static void agent(const struct facts *facts, const struct fact_daemon *d, struct
 	FACT_EACH(Turnout__ManagerRow, row, d, FACT_MANAGERS, managers)
 	{
 		silent += strcmp(row->state, "silent") == 0;
-		peer(facts, d, f, "manager", row->name, row->address, row->state, row->age_s);
+		peer(facts, d, f, "manager", row->name, row->address, row->state, row->age_s, row->silent_wildcards);
 		managers++;
 		wildcards += row->wildcards;
 	}
@@ -82,7 +90,7 @@ static void manager(const struct facts *facts, const struct fact_daemon *d, stru
 
 	FACT_EACH(Turnout__AgentRow, row, d, FACT_AGENTS, agents)
 	{
-		peer(facts, d, f, "agent", row->name, row->address, row->state, row->age_s);
+		peer(facts, d, f, "agent", row->name, row->address, row->state, row->age_s, 0);
 		agents++;
 	}
 	if (agents == 0)

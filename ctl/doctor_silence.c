@@ -206,6 +206,23 @@ static bool refused(const struct silence *s, struct finding *x)
 	return false;
 }
 
+/* Strangers may be refused for good reasons, so this is asked after what else it may be. */
+static bool unaccepted(const struct silence *s, struct finding *x)
+{
+	const struct fact_heard *h = for_us(s, true) ? for_us(s, true) : for_us(s, false);
+	char from[ENDPOINT_STRLEN], last[ENDPOINT_STRLEN + 32] = "";
+	uint64_t n = dropped(s->d, "sender");
+
+	if (n == 0)
+		return false;
+	if (h)
+		snprintf(last, sizeof(last), ", now from %s", endpoint_print(&h->from, h->from_port, from));
+	finding_text(x, "%s; it dropped %llu messages from addresses that its security.accept-from does not have%s",
+		     s->what, (unsigned long long)n, last);
+	finding_fix(x, "add the other side's control.address to security.accept-from, and reload");
+	return true;
+}
+
 static bool elsewhere(const struct silence *s, struct finding *x)
 {
 	const struct fact_heard *h = for_others(s);
@@ -408,7 +425,8 @@ static struct silence look_at(const struct facts *facts, const struct fact_daemo
 void doctor_explain(const struct facts *facts, const struct fact_daemon *d, struct finding *x, const char *what)
 {
 	bool (*const causes[])(const struct silence *, struct finding *) = {
-		interface, firewall, kept_back, refused, elsewhere, not_sent, one_way, not_joined, snooping, group_lost,
+		interface, firewall, kept_back,  refused,  unaccepted, elsewhere,
+		not_sent,  one_way,  not_joined, snooping, group_lost,
 	};
 	uint64_t heard = fact_counter(d, "messages", "group-heard") + fact_counter(d, "messages", "direct-heard");
 	struct silence s = look_at(facts, d, what);

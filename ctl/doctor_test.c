@@ -732,6 +732,11 @@ START_TEST(what_is_heard_tells_why_ARCH_4)
 	only(b, SEVERITY_ERROR, "peer",
 	     "dropped 4 messages of another daemon that has its own identity, now from 10.77.0.11:7510", "`identity`");
 	b = listening_bed("239.255.75.10", 7511, "ctl", 1, true);
+	counter(daemon_at(b, FAD), "message-drops", "sender", 3);
+	only(b, SEVERITY_ERROR, "peer",
+	     "dropped 3 messages from addresses that its security.accept-from does not have, now from 10.77.0.11:7510",
+	     "accept-from");
+	b = listening_bed("239.255.75.10", 7511, "ctl", 1, true);
 	counter(daemon_at(b, FAD), "messages", "challenges-sent", 9);
 	only(b, SEVERITY_ERROR, "peer", "none of 9 challenges was answered", "UDP port 7510");
 	b = listening_bed("239.255.75.10", 7511, "ctl", 1, true);
@@ -822,6 +827,11 @@ START_TEST(peers_that_do_not_hear_each_other_ARCH_7)
 	set(&its_manager(b)->state, "silent");
 	its_manager(b)->age_s = 40;
 	only(b, SEVERITY_ERROR, "peer", "manager sm1 (10.77.0.11:7510) has been silent for 40 s", "UDP port 7510");
+	b = bed_new();
+	its_manager(b)->silent_wildcards = 2;
+	only(b, SEVERITY_WARNING, "peer",
+	     "sm1 (10.77.0.11:7510) is heard, but does not answer under 2 wildcards: packets",
+	     "turnoutctl show wildcards");
 	b = bed_new();
 	set(&its_manager(b)->state, "silent");
 	counter(daemon_at(b, FAD), "message-drops", "authentication-wrong", 7);

@@ -304,10 +304,23 @@ static void show_managers(struct admin *a, const struct admin_view *v)
 		r->matches = m->matches;
 		r->denies = m->denied;
 		r->timeouts = m->timeouts;
+		r->silent_wildcards = m->silent_wildcards;
 	}
 }
 
 /* ---- wildcards: the cursor is the serial number of the first one to show ---- */
+
+/* Does its manager get packets, or have them held? */
+static bool asks(const struct affinity *a)
+{
+	for (int i = 0; i < a->interest_count; i++) {
+		const struct wire_interest *c = &a->interest[i];
+
+		if ((c->data & ~c->copy) || (c->copy & c->hold))
+			return true;
+	}
+	return false;
+}
 
 static bool wildcard_row(struct admin *a, const struct admin_view *v, const struct wildcard *w)
 {
@@ -335,6 +348,11 @@ static bool wildcard_row(struct admin *a, const struct admin_view *v, const stru
 	r->denies = w->denies;
 	r->drops = w->drops;
 	r->timeouts = w->timeouts;
+	r->on_silence = admin_text(a, "%s", !asks(&w->a) ? "" : w->a.flags & WIRE_FLAG_ROUTE_SILENT ? "route" : "drop");
+	r->agent_gone = admin_text(a, "%s", w->a.flags & WIRE_FLAG_DROP_GONE ? "drop" : "route");
+	if (w->silence.since_ms != 0) /* at least 1 */
+		r->silent_s = (uint32_t)((v->now_ms - w->silence.since_ms) / 1000) + 1;
+	r->silences = w->silence.times;
 	return true;
 }
 

@@ -255,6 +255,27 @@ START_TEST(test_ARCH_7_long_listing_in_pages)
 }
 END_TEST
 
+START_TEST(test_ARCH_7_ARCH_10_rows_of_a_page_are_limited)
+{
+	struct engine_conf conf = bed_conf();
+	struct asked q = {.admin = admin_new()};
+
+	conf.max_fixed = ADMIN_PAGE_MAX + 1;
+	q.b = bed_new_with(&conf);
+	say_service(&q, 1, "sm");
+	for (uint16_t i = 0; i < ADMIN_PAGE_MAX + 1; i++)
+		say_fixed(&q, 1, (uint16_t)(4000 + i));
+	ask(&q, SHOW_AFFINITIES);
+	ck_assert_uint_eq(q.reply->n_affinities, ADMIN_PAGE);
+	ck_assert_ptr_null(ask_page(&q, TURNOUT__REQUEST__WHAT_SHOW_AFFINITIES, 0, UINT32_MAX));
+	ck_assert_uint_eq(q.reply->n_affinities, ADMIN_PAGE_MAX);
+	ck_assert_ptr_null(ask_page(&q, TURNOUT__REQUEST__WHAT_SHOW_AFFINITIES, q.reply->next, UINT32_MAX));
+	ck_assert_uint_eq(q.reply->n_affinities, 1);
+	ck_assert_uint_eq(q.reply->next, 0);
+	asked_free(&q);
+}
+END_TEST
+
 static void delete_one(struct asked *q)
 {
 	struct flow_key k = fixtab_next(engine_fixed(q->b->e), NULL)->key;
@@ -784,6 +805,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, test_ARCH_7_wildcard_row);
 	tcase_add_test(tc, test_ARCH_7_affinity_row);
 	tcase_add_test(tc, test_ARCH_7_long_listing_in_pages);
+	tcase_add_test(tc, test_ARCH_7_ARCH_10_rows_of_a_page_are_limited);
 	tcase_add_test(tc, test_ARCH_7_pages_while_flows_come_and_go);
 	tcase_add_test(tc, test_ARCH_10_more_listings_under_way_than_are_remembered);
 	tcase_add_test(tc, test_ARCH_7_wildcards_in_pages);

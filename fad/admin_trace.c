@@ -139,7 +139,7 @@ static const char *part_name(enum trace_part part)
 {
 	static const char *const names[] = {
 		[TRACE_ACTS] = "used",          [TRACE_ASKS] = "asks",         [TRACE_SHADOWED] = "shadowed",
-		[TRACE_BEYOND] = "not reached", [TRACE_LEFT_OUT] = "left out",
+		[TRACE_BEYOND] = "not reached", [TRACE_LEFT_OUT] = "left out", [TRACE_ABSENT] = "silent",
 	};
 
 	return names[part];
@@ -157,6 +157,8 @@ static const char *part_reason(const struct trace_match *m)
 					   : "a fixed affinity, or a better wildcard, of this precedence acts";
 	case TRACE_LEFT_OUT:
 		return "too many precedences match this flow";
+	case TRACE_ABSENT:
+		return "its manager does not answer, and on-silence is route: as if it were not there";
 	case TRACE_BEYOND:
 		break;
 	}
@@ -355,6 +357,9 @@ static void outcome_row(struct admin *a, const struct admin_view *v, uint32_t *s
 		return;
 	case TRACE_COPIED:
 		say(a, r, "hold", "its manager gets a copy; the packet waits for the answer");
+		return;
+	case TRACE_SILENT:
+		say(a, r, "drop", "its manager does not answer, and on-silence is drop; it is asked once a second");
 		return;
 	case TRACE_DROPPED:
 		say(a, r, "drop", told ? "an affinity says so, and its sender is told" : "an affinity says so");

@@ -148,6 +148,14 @@ static bool out_guards(void *ctx, const struct flow_key *key)
 	return classifier_guards(((struct agent *)ctx)->classifier, key);
 }
 
+static void out_gone_until(void *ctx, uint64_t until_ms)
+{
+	struct classifier *c = ((struct agent *)ctx)->classifier;
+
+	if (c != NULL)
+		classifier_gone_until(c, until_ms);
+}
+
 static uint64_t out_shed(void *ctx, const struct classifier_key *key, const struct classifier_shed *limit)
 {
 	struct classifier *c = ((struct agent *)ctx)->classifier;
@@ -215,6 +223,7 @@ const struct engine_out agent_engine_out = {
 	.flow = out_flow,
 	.guards = out_guards,
 	.shed = out_shed,
+	.gone_until = out_gone_until,
 	.advertise = out_advertise,
 	.manager = out_manager,
 	.news = agent_engine_news,

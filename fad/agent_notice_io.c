@@ -53,6 +53,8 @@ void agent_engine_news(void *ctx, const struct engine_news *news)
 		[ENGINE_NEWS_DENIED] = {"warning", "denied", "denied"},
 		[ENGINE_NEWS_SILENT] = {"warning", "manager", "silent"},
 		[ENGINE_NEWS_HEARD] = {"info", "manager", "heard again"},
+		[ENGINE_NEWS_UNANSWERED] = {"warning", "wildcard", "its manager does not answer, on-silence"},
+		[ENGINE_NEWS_ANSWERED] = {"info", "wildcard", "its manager answers again"},
 	};
 	char buf[WIRE_MAX_NAME + 1], subject[2 * ENDPOINT_STRLEN + 16];
 	const char *name = manager_name(news->manager, buf);
@@ -65,6 +67,7 @@ void agent_engine_news(void *ctx, const struct engine_news *news)
 		return;
 	}
 	describe(news->wildcard, subject, sizeof(subject));
-	agent_notice(a, words[news->what].severity, words[news->what].kind, subject, "%s; of manager %s",
-		     words[news->what].text, name);
+	agent_notice(a, words[news->what].severity, words[news->what].kind, subject, "%s%s%s; of manager %s",
+		     words[news->what].text, news->what == ENGINE_NEWS_UNANSWERED ? ": " : "",
+		     news->what == ENGINE_NEWS_UNANSWERED ? news->text : "", name);
 }

@@ -33,5 +33,5 @@ bool agent_route(void *ctx, const struct addr *to, struct engine_route *out)
 
 uint32_t agent_least_mtu(void *ctx)
 {
-	return mtu_least(((const struct agent *)ctx)->mtu);
+	return mtu_least(((const struct agent *)ctx)->mtu, daemon_now_ms());
 }

@@ -747,7 +747,8 @@ static __always_inline bool is_from(struct __sk_buff *skb, const struct bpf_fib_
 }
 
 /* The agent is dead.  What it would have seen goes to the next one, if the operator named one, and for as long
- * as he allows what the dead one left here to mean anything; all else is the kernel's to route. */
+ * as he allows what the dead one left here to mean anything; then what wildcards want dropped without an agent is
+ * dropped, as long as they live (FA-6), and all else is the kernel's to route. */
 static __noinline int without_agent(struct __sk_buff *skb, struct classifier_interface *interface, uint64_t silent)
 {
 	struct view v __attribute__((aligned(8))) = {};
@@ -755,17 +756,26 @@ static __noinline int without_agent(struct __sk_buff *skb, struct classifier_int
 	struct bpf_fib_lookup fib = {};
 	uint8_t ttl = 0;
 	uint32_t way;
+	bool serves;
 
-	if (silent > settings.fallback_ns || !parse(skb, &v) || skb->pkt_type != PACKET_HOST || is_local_scope(&v))
+	if (silent > settings.fallback_ns && bpf_ktime_get_ns() > settings.gone_until_ns)
+		return pass(interface, CLASSIFIER_STALE);
+	if (!parse(skb, &v) || skb->pkt_type != PACKET_HOST || is_local_scope(&v))
 		return pass(interface, CLASSIFIER_STALE);
 	hop = v.key.family == 4 ? &settings.fallback[0] : &settings.fallback[1];
+	serves = hop->family != 0 && silent <= settings.fallback_ns;
+	if (!serves && bpf_ktime_get_ns() > settings.gone_until_ns)
+		return pass(interface, CLASSIFIER_STALE);
 	v.key.shape = CLASSIFIER_FIXED_SHAPE;
-	if (hop->family == 0 || (!bpf_map_lookup_elem(&fixed, &v.key) && !is_covered(&v, 0) &&
-				 (!is_error(&v) || judge_error(skb, &v) == CLASSIFIER_PASSED)))
+	if (!is_covered(&v, serves ? 0 : CLASSIFIER_SHAPE_DROP_GONE) &&
+	    (!serves ||
+	     (!bpf_map_lookup_elem(&fixed, &v.key) && (!is_error(&v) || judge_error(skb, &v) == CLASSIFIER_PASSED))))
 		return pass(interface, CLASSIFIER_STALE);
 	/* Whatever is permitted: without an agent the router itself is to be reached. */
 	if (is_forged(&v.key) || is_protected(&v.key))
 		return pass(interface, CLASSIFIER_PROTECTED);
+	if (!serves)
+		return drop(CLASSIFIER_DROPPED_GONE);
 	way = find_way(skb, hop, &fib, &ttl);
 	if (way == CLASSIFIER_PASSED)
 		return pass(interface, CLASSIFIER_STALE);

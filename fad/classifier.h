@@ -40,6 +40,7 @@
  * the first are what the agent knows the later ones by.  Numbers from CLASSIFIER_MAX_SHAPES up.
  */
 #define CLASSIFIER_SHAPE_FRAGMENTS 2
+#define CLASSIFIER_SHAPE_DROP_GONE 4 /* without the agent what is under it is dropped (FA-6) */
 struct classifier_shape {
 	uint8_t family; /* 4, 6; 0: free */
 	uint8_t proto_mask;
@@ -170,8 +171,9 @@ static inline uint32_t classifier_list(uint8_t family, uint16_t flags)
 
 /* Shared memory, written by fad while the program runs. */
 struct classifier_settings {
-	uint64_t heartbeat_ns; /* CLOCK_MONOTONIC */
-	uint64_t fallback_ns;  /* a heartbeat older than this: not even the fallback serves */
+	uint64_t heartbeat_ns;  /* CLOCK_MONOTONIC */
+	uint64_t fallback_ns;   /* a heartbeat older than this: not even the fallback serves */
+	uint64_t gone_until_ns; /* CLOCK_MONOTONIC: no wildcard that drops without an agent lives longer */
 	uint32_t port_ifindex;
 	uint32_t permit_protected;
 	/* Does anybody look at what is dropped, and how much more may be shown until the agent's next tick? */
@@ -191,7 +193,7 @@ _Static_assert(sizeof(struct classifier_shape) == 40, "shape");
 _Static_assert(sizeof(struct classifier_key) == 40, "key");
 _Static_assert(sizeof(struct classifier_address) == 20, "address");
 _Static_assert(sizeof(struct classifier_shed) == 64, "shed");
-_Static_assert(sizeof(struct classifier_settings) == 72 + 4 * 64 + 40 * 128 + 2 * 20, "settings");
+_Static_assert(sizeof(struct classifier_settings) == 80 + 4 * 64 + 40 * 128 + 2 * 20, "settings");
 
 enum classifier_counter {
 	CLASSIFIER_SEEN,
@@ -223,6 +225,7 @@ enum classifier_counter {
 	CLASSIFIER_DROPPED_SUM,        /* bad checksum of the IPv4 header, and a plan with a next hop */
 	CLASSIFIER_DROPPED_SHED,       /* more than may come up under a wildcard (FA-5) */
 	CLASSIFIER_SHED_ROUTED,        /* the same, passed */
+	CLASSIFIER_DROPPED_GONE,       /* no sign of life of the agent, and a wildcard says drop (FA-6) */
 	CLASSIFIER_COUNTERS,
 };
 

@@ -403,6 +403,11 @@ void classifier_fallback(struct classifier *c, const struct addr *next_hop, uint
 	__atomic_store_n(&c->settings->fallback_ns, (uint64_t)for_ms * 1000000, __ATOMIC_RELEASE);
 }
 
+void classifier_gone_until(struct classifier *c, uint64_t until_ms)
+{
+	__atomic_store_n(&c->settings->gone_until_ns, until_ms * 1000000, __ATOMIC_RELAXED);
+}
+
 /* Take a number out of its list.  The program may look meanwhile: it may see one shape twice, but misses none. */
 static void unlist(struct classifier_settings *s, uint16_t number)
 {

@@ -46,6 +46,10 @@ int classifier_attach_port(struct classifier *c, uint32_t kernel_ifindex);
  */
 void classifier_fallback(struct classifier *c, const struct addr *next_hop, uint32_t for_ms);
 
+/* FA-6: without the agent what is under shapes with CLASSIFIER_SHAPE_DROP_GONE is dropped, up to this CLOCK_MONOTONIC.
+ */
+void classifier_gone_until(struct classifier *c, uint64_t until_ms);
+
 /* Show what is dropped to whoever looks on, at the punt port: so much at most until told again.  False: to nobody. */
 void classifier_show_drops(struct classifier *c, bool show);
 

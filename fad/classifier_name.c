@@ -46,6 +46,9 @@ const struct classifier_name *classifier_name(enum classifier_counter which)
 		[CLASSIFIER_DROPPED_PLAN] = {"drops", "plan-memory", "no memory to carry out a plan in a packet"},
 		[CLASSIFIER_DROPPED_SHED] = {"drops", "shed",
 					     "beyond limits.punt-rate by far, and so dropped before they came up"},
+		[CLASSIFIER_DROPPED_GONE] =
+			{"drops", "agent-gone",
+			 "while the agent gave no sign of life, under wildcards with agent-gone: drop"},
 		[CLASSIFIER_SHED_ROUTED] = {"classifier", "shed-routed", "the same, routed (punt-excess: route)"},
 	};
 

@@ -99,7 +99,7 @@ static int run(struct fixture *f, const struct netns_packet *d)
 		ck_assert_mem_eq(frame + 6, punted, 6);
 	} else {
 		bool dropped = which == CLASSIFIER_DROPPED_ADVERTISED || which == CLASSIFIER_DROPPED_UNMATCHED ||
-			       which == CLASSIFIER_DROPPED_SHED;
+			       which == CLASSIFIER_DROPPED_SHED || which == CLASSIFIER_DROPPED_GONE;
 
 		ck_assert_int_eq((int)verdict, dropped ? TC_ACT_SHOT : TC_ACT_UNSPEC);
 	}
@@ -1011,6 +1011,51 @@ START_TEST(test_ARCH_10_the_fallback_ends)
 }
 END_TEST
 
+/* Without the agent a wildcard may say drop; no other is touched, nor the router itself, nor for longer than it lives.
+ */
+START_TEST(test_FA_6_a_dead_agents_wildcards_drop_what_they_shall)
+{
+	const struct classifier_key web = {.proto = IPPROTO_TCP, .dport = 80}, any = {0};
+	struct fixture f = begin(false);
+	struct addr own = netns_addr("10.9.0.1"), hop = netns_addr("10.9.0.3");
+	uint8_t frame[FRAME] = {0};
+	struct timespec now;
+	uint64_t now_ms;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	now_ms = (uint64_t)now.tv_sec * 1000;
+	add_neighbour();
+	add_shape(&f, 0, (struct classifier_shape){.family = 4}, &any);
+	for (uint16_t i = 1; i <= 2; i++)
+		add_shape(&f, i,
+			  (struct classifier_shape){.family = i == 1 ? 4 : 6,
+						    .proto_mask = 0xff,
+						    .dport_mask = 0xffff,
+						    .flags = CLASSIFIER_SHAPE_DROP_GONE},
+			  &web);
+	ck_assert(classifier_own_add(f.c, &own));
+	classifier_gone_until(f.c, now_ms + 60000);
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	make_stale(&f);
+	EXPECT(f, CLASSIFIER_DROPPED_GONE, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	EXPECT(f, CLASSIFIER_DROPPED_GONE, "2001:db8::1", "2001:db8:113::10", IPPROTO_TCP, 40000, 80);
+	EXPECT(f, CLASSIFIER_STALE, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 81);
+	EXPECT(f, CLASSIFIER_STALE, "2001:db8::1", "2001:db8:113::10", IPPROTO_UDP, 40000, 80);
+	EXPECT(f, CLASSIFIER_PROTECTED, "192.0.2.1", "10.9.0.1", IPPROTO_TCP, 40000, 80);
+	/* Another agent knows better. */
+	classifier_fallback(f.c, &hop, 60000);
+	ck_assert_int_eq(run_from(&f, LO, frame, "192.0.2.1", "203.0.113.10", 64), TC_ACT_REDIRECT);
+	EXPECT(f, CLASSIFIER_DROPPED_GONE, "2001:db8::1", "2001:db8:113::10", IPPROTO_TCP, 40000, 80);
+	classifier_fallback(f.c, &hop, 0);
+	EXPECT(f, CLASSIFIER_DROPPED_GONE, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	classifier_gone_until(f.c, now_ms - 1);
+	EXPECT(f, CLASSIFIER_STALE, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	classifier_heartbeat(f.c);
+	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	end(&f);
+}
+END_TEST
+
 /* A successor replaces the filter in place; another's filter stays. */
 START_TEST(test_FA_6_takes_over_a_filter)
 {
@@ -1322,6 +1367,7 @@ int main(void)
 	tcase_add_test(tc, test_ARCH_3_a_dead_agents_packets_go_to_the_fallback);
 	tcase_add_test(tc, test_ARCH_3_no_loop_with_the_fallback);
 	tcase_add_test(tc, test_ARCH_10_the_fallback_ends);
+	tcase_add_test(tc, test_FA_6_a_dead_agents_wildcards_drop_what_they_shall);
 	tcase_add_test(tc, test_FA_6_takes_over_a_filter);
 	tcase_add_test(tc, test_FIX_2_forward_indexes);
 	tcase_add_test(tc, test_FA_7_forwarder_drops_what_is_not_ours);

@@ -94,6 +94,28 @@ START_TEST(test_ARCH_1_unmatched_policy_per_interface)
 }
 END_TEST
 
+START_TEST(test_ARCH_10_no_more_interfaces_than_the_limit)
+{
+	static char text[CONFIG_MAX_INTERFACES * 8 + 128];
+	struct fad_conf conf;
+
+	for (size_t count = CONFIG_MAX_INTERFACES; count <= CONFIG_MAX_INTERFACES + 1; count++) {
+		size_t n = (size_t)snprintf(text, sizeof(text), "control: {address: 192.0.2.1}\ninterfaces: [");
+
+		for (size_t i = 0; i < count; i++)
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "i%zu%s", i, i + 1 < count ? ", " : "]\n");
+		if (count > CONFIG_MAX_INTERFACES) {
+			refused(text, "t:2:13: interfaces: has 257 items; takes 1 to 256\n");
+			continue;
+		}
+		ck_assert_msg(load(text, &conf), "%s", errors);
+		ck_assert_uint_eq(conf.interfaces.count, CONFIG_MAX_INTERFACES);
+		ck_assert_str_eq(fad_config_interface(&conf, CONFIG_MAX_INTERFACES - 1)->name, "i255");
+		fad_config_free(&conf);
+	}
+}
+END_TEST
+
 START_TEST(test_ARCH_7_errors_say_where_and_what)
 {
 	refused("interfaces: []\n", "t:1:1: control: is missing\n"
@@ -186,6 +208,7 @@ int main(void)
 
 	tcase_add_test(tc, minimal_file_gets_the_documented_defaults);
 	tcase_add_test(tc, test_ARCH_1_unmatched_policy_per_interface);
+	tcase_add_test(tc, test_ARCH_10_no_more_interfaces_than_the_limit);
 	tcase_add_test(tc, test_ARCH_7_errors_say_where_and_what);
 	tcase_add_test(tc, test_MSG_13_identity_is_stable_and_distinct);
 	tcase_add_test(tc, test_SEC_3_only_keys_and_senders_change_without_a_restart);

@@ -63,12 +63,13 @@ struct engine *engine_new(const struct engine_conf *conf, const struct engine_ou
 	e->adverts_version = conf->adverts_version;
 	/* One more than may be held: a replacement is stored before the old one goes. */
 	e->wild = wildtab_new(conf->max_wildcards + 1, conf->hash_key, &wild_watch, e);
+	e->open = calloc((size_t)conf->max_wildcards + 1, sizeof(*e->open));
 	e->fixed = fixtab_new(conf->max_fixed, conf->hash_key, &fixed_watch, e);
 	e->hold = hold_new(&conf->hold, conf->hash_key);
 	e->first = firsttab_new(ENGINE_FIRST_DATA_FLOWS, conf->hash_key);
 	e->fragments = fragtab_new(&engine_fragment_limits, conf->hash_key);
 	e->tails = tailtab_new(CLASSIFIER_TAILS, conf->hash_key, &tail_watch, e);
-	if (!e->wild || !e->fixed || !e->hold || !e->first || !e->fragments || !e->tails) {
+	if (!e->wild || !e->open || !e->fixed || !e->hold || !e->first || !e->fragments || !e->tails) {
 		engine_free(e);
 		return NULL;
 	}
@@ -85,6 +86,7 @@ void engine_free(struct engine *e)
 	while (e->wild && wildtab_first(e->wild))
 		engine_wildcard_drop(e, wildtab_first(e->wild));
 	wildtab_free(e->wild);
+	free(e->open);
 	tailtab_free(e->tails); /* looks into the next one, which then looks for it */
 	e->tails = NULL;
 	fixtab_free(e->fixed);
@@ -292,6 +294,8 @@ void engine_count_forward(struct engine *e, const struct addr *to, uint64_t pack
 void engine_wildcard_drop(struct engine *e, struct wildcard *w)
 {
 	engine_withdraw(e, w);
+	engine_silence_forget(e, w);
+	engine_shed_end(e, w);
 	w->a.manager->wildcards--;
 	wildtab_remove(e->wild, w);
 	engine_void_plans(e);
@@ -316,6 +320,7 @@ static void fixed_expired(void *ctx, const struct fixed *x)
 static void expire_wildcards(struct engine *e, uint64_t now_ms)
 {
 	struct wildcard *w = wildtab_first(e->wild);
+	uint64_t gone_until_ms = 0;
 
 	while (w) {
 		struct wildcard *next = w->next;
@@ -324,9 +329,13 @@ static void expire_wildcards(struct engine *e, uint64_t now_ms)
 			engine_count(e, ENGINE_WILDCARDS_EXPIRED);
 			engine_tell(e, &(struct engine_news){ENGINE_NEWS_EXPIRED, w->a.manager, w, NULL});
 			engine_wildcard_drop(e, w);
+		} else if (w->a.flags & WIRE_FLAG_DROP_GONE && w->a.expires_ms > gone_until_ms) {
+			gone_until_ms = w->a.expires_ms;
 		}
 		w = next;
 	}
+	if (e->out->gone_until)
+		e->out->gone_until(e->ctx, gone_until_ms);
 }
 
 /* Whoever says nothing for most of its longest TTL is silent. */

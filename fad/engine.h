@@ -35,6 +35,9 @@
 	X(PUNTS_SHARE, "packets", "punted-share", "of these, beyond limits.punt-rate, from a source that asks little") \
 	X(EXCESS_ROUTED, "packets", "excess-routed",                                                                   \
 	  "beyond limits.punt-rate, and routed unchanged (punt-excess: route)")                                        \
+	X(SILENT_ROUTED, "packets", "silent-routed",                                                                   \
+	  "went on as if the wildcard of a silent manager were not there (on-silence: route)")                         \
+	X(PROBES, "packets", "silent-probes", "of a silent manager asked whether it answers again")                    \
 	X(HELD, "packets", "held", "kept until a manager answers")                                                     \
 	X(RELEASED, "packets", "released", "taken out of the hold")                                                    \
 	X(COPIES, "packets", "copied", "copies sent to a manager")                                                     \
@@ -58,6 +61,9 @@
 	X(DROP_PUNT_LIMIT, "drops", "punt-limit", "more questions a second under one wildcard than limits.punt-rate")  \
 	X(DROP_PUNT_OPEN, "drops", "punt-open",                                                                        \
 	  "more questions open under one wildcard than its manager gets round to")                                     \
+	X(DROP_SILENT, "drops", "silent", "their manager is silent, and its wildcard does not say route (on-silence)") \
+	X(DROP_PROBED, "drops", "probe-answered",                                                                      \
+	  "copies that asked a silent manager, back with its answer: the packets themselves had gone on")              \
 	X(DROP_UNSENDABLE, "drops", "punt-unsendable", "could not be put into a message")                              \
 	X(DROP_DENIED, "drops", "denied-update", "packet inside an update that was denied")                            \
 	X(DROP_MISMATCH, "drops", "update-mismatch", "packet inside an update for another flow")                       \
@@ -84,6 +90,7 @@
 	X(WILDCARDS_REFRESHED, "wildcards", "refreshed", "stored again, unchanged")                                    \
 	X(WILDCARDS_DELETED, "wildcards", "deleted", "deleted by their manager")                                       \
 	X(WILDCARDS_EXPIRED, "wildcards", "expired", "not refreshed in time")                                          \
+	X(WILDCARDS_SILENT, "wildcards", "silent", "times that a wildcard's manager did not answer any more")          \
 	X(WILDCARD_HITS, "wildcards", "hits", "look-ups for a packet that found one or more")                          \
 	X(WILDCARD_MISSES, "wildcards", "misses", "look-ups for a packet that found none")                             \
 	X(WILDCARD_NO_ROOM, "wildcards", "no-room", "updates denied because the table is full")                        \
@@ -124,15 +131,17 @@ struct engine_conf {
 /* What an operator may want to see at once. */
 struct engine_news {
 	enum {
-		ENGINE_NEWS_ADDED,   /* a wildcard */
-		ENGINE_NEWS_DELETED, /* a wildcard, by its manager */
-		ENGINE_NEWS_EXPIRED, /* a wildcard */
-		ENGINE_NEWS_DENIED,  /* an update, for `text`; at most as many as denies are sent */
-		ENGINE_NEWS_SILENT,  /* a manager */
-		ENGINE_NEWS_HEARD,   /* a manager, that was silent */
+		ENGINE_NEWS_ADDED,      /* a wildcard */
+		ENGINE_NEWS_DELETED,    /* a wildcard, by its manager */
+		ENGINE_NEWS_EXPIRED,    /* a wildcard */
+		ENGINE_NEWS_DENIED,     /* an update, for `text`; at most as many as denies are sent */
+		ENGINE_NEWS_SILENT,     /* a manager */
+		ENGINE_NEWS_HEARD,      /* a manager, that was silent */
+		ENGINE_NEWS_UNANSWERED, /* a wildcard, by its manager; text: what it says for then, "route" or "drop" */
+		ENGINE_NEWS_ANSWERED,   /* the same wildcard, again */
 	} what;
 	const struct manager *manager;
-	const struct wildcard *wildcard; /* of the first three */
+	const struct wildcard *wildcard; /* of those of a wildcard; else NULL */
 	const char *text;                /* or NULL */
 };
 
@@ -161,6 +170,8 @@ struct engine_out {
 	/* Is it what the kernel's classifier never lets up (FA-8), unless permitted?  Asked only where plans are
 	 * placed. */
 	bool (*guards)(void *ctx, const struct flow_key *key);
+	/* The last of the wildcards that drop without an agent ends then (FA-6); 0: there is none.  Optional. */
+	void (*gone_until)(void *ctx, uint64_t until_ms);
 	/* No more than that is to come up under a key of a wildcard; NULL: as it was told.  Returns how many packets
 	 * did not, since it was asked last.  Optional (FA-5). */
 	uint64_t (*shed)(void *ctx, const struct classifier_key *key, const struct classifier_shed *limit);

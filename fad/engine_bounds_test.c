@@ -93,11 +93,43 @@ START_TEST(test_ACT_6_flows_with_first_data_beyond_the_limit_are_reported_again)
 }
 END_TEST
 
+/* As many as the default allows, each with as many prefixes as a message has room for, and no two alike. */
+START_TEST(test_ACT_3_ARCH_10_full_table_with_four_prefixes_each)
+{
+	const uint32_t wildcards = 16384;
+	struct engine_conf conf = bed_conf();
+	struct wire_msg m = bed_wildcard("203.0.113.10", 1);
+	struct bed *b;
+
+	conf.max_wildcards = wildcards;
+	b = bed_new_with(&conf);
+	m.advertise_count = WIRE_MAX_ACTIONS;
+	wire_set(&m, WIRE_SEG_ADVERTISE, true);
+	for (uint32_t i = 0; i <= wildcards; i++) {
+		m.wildcard.dport = (uint16_t)(1 + i);
+		for (uint32_t k = 0; k < WIRE_MAX_ACTIONS; k++)
+			m.advertise[k] = (struct wire_advertise){
+				.addr = {.family = 4, .b = {10, (uint8_t)k, (uint8_t)(i >> 8), (uint8_t)i}},
+				.plen = 32};
+		if (i == wildcards)
+			ck_counter(b, WILDCARD_NO_ROOM, 0);
+		bed_message(b, 1, &m);
+	}
+	ck_counter(b, WILDCARD_NO_ROOM, 1);
+	ck_assert_uint_eq(bed_last_sent(b)->m.error.code, WIRE_ERROR_NO_ROOM);
+	ck_assert_int_eq(b->prefixes, (int)(WIRE_MAX_ACTIONS * wildcards));
+	bed_wait(b, 120000);
+	ck_assert_int_eq(b->prefixes, 0);
+	bed_free(b);
+}
+END_TEST
+
 static void add(TCase *t)
 {
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_ARCH_10_managers_beyond_the_limit_are_not_heard);
 	tcase_add_test(t, test_FIX_4_forward_addresses_beyond_the_limit_are_counted_together);
+	tcase_add_test(t, test_ACT_3_ARCH_10_full_table_with_four_prefixes_each);
 	tcase_add_test(t, test_ACT_6_flows_with_first_data_beyond_the_limit_are_reported_again);
 }
 

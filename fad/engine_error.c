@@ -54,7 +54,7 @@ static bool is_refused(const struct engine *e, const struct packet *p)
 	struct flow_plan plan;
 	const struct wildcard *w;
 
-	engine_compose(e, &p->key, false, f ? f->fixed : NULL, &fresh, &plan);
+	engine_compose(e, &p->key, false, f ? f->fixed : NULL, &fresh, &plan, NULL);
 	if (!plan.drop)
 		return false;
 	w = plan.steps[plan.count - 1].wildcard;

@@ -104,7 +104,7 @@ void engine_guards_changed(struct engine *e)
 static void compose(struct engine *e, struct flow *f)
 {
 	if (f->plan.generation != e->generation || f->plan.guarded)
-		engine_compose(e, &f->key, false, f->fixed, &fresh, &f->plan);
+		engine_compose(e, &f->key, false, f->fixed, &fresh, &f->plan, NULL);
 }
 
 /* The interest bits that bring a packet up, and whether that is for a decision. */
@@ -142,6 +142,17 @@ static uint64_t expiry(const struct flow_plan *plan)
 	return first;
 }
 
+/*
+ * Wildcards alone decided it, and one that covers it says drop where the agent has died (FA-6): that is to be done, as
+ * with every data path.  A fixed affinity is a manager's word for its TTL, and is kept.
+ */
+static bool needs_agent(const struct engine *e, const struct flow *f)
+{
+	struct wildcard *wild[WILDTAB_MAX_MATCHES];
+
+	return !f->fixed && wildtab_match(e->wild, &f->key, CLASSIFIER_SHAPE_DROP_GONE, wild, WILDTAB_MAX_MATCHES) > 0;
+}
+
 /* False: it is more than the kernel's side can do, or nothing. */
 static bool describe(const struct engine *e, const struct flow *f, struct plantab_plan *out)
 {
@@ -151,6 +162,9 @@ static bool describe(const struct engine *e, const struct flow *f, struct planta
 	*out = (struct plantab_plan){.key = f->key, .edit = plan->edit, .delta = plan->delta, .drop = plan->drop};
 	if (!plan->count || plan->far || !plan_has_ports(f->key.proto))
 		return false;
+	/* Its packets ask now and then whether the manager that was left out answers again. */
+	if (plan->silent)
+		return false;
 	/* Who is to be told that it was dropped is told here. */
 	if (plan->drop && plan->steps[plan->count - 1].a->reject)
 		return false;
@@ -158,6 +172,7 @@ static bool describe(const struct engine *e, const struct flow *f, struct planta
 		out->next_hop = plan->next_hop;
 	interests(e, f, out, &all);
 	out->expires_ms = expiry(plan);
+	out->needs_agent = needs_agent(e, f);
 	return !all;
 }
 

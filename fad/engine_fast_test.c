@@ -437,6 +437,105 @@ START_TEST(test_FA_8_no_plan_for_what_is_never_matched)
 }
 END_TEST
 
+/* ---- silence, and without an agent ---- */
+
+static struct flow_key to_other(uint16_t client)
+{
+	struct flow_key k = bed_client(client);
+
+	memcpy(k.dst, bed_addr("203.0.113.77").b, 16);
+	return k;
+}
+
+/* While a wildcard is left out its packets come up, since they ask whether its manager answers again. */
+START_TEST(test_FA_5_PREC_10_a_silent_manager_and_plans)
+{
+	struct table *t = begin();
+	struct wire_msg asks = bed_wildcard("203.0.113.77", 80), backup = decides("203.0.113.77"), answer;
+	struct flow_key k = to_other(40001), other = to_other(40002);
+	uint32_t generation;
+
+	bed_interest(&asks, WIRE_INTEREST_SYN, WIRE_INTEREST_SYN, 0, 0);
+	asks.wildcard.flags = WIRE_FLAG_ROUTE_SILENT;
+	bed_backup(&backup, 1);
+	bed_message(t->b, 1, &asks);
+	bed_message(t->b, 2, &backup);
+	bed_packet(t->b, &k, ACK, 1);
+	ck_assert_uint_eq(slot(t)->tail.up, WIRE_INTEREST_SYN);
+	for (int i = 0; i < 3; i++)
+		bed_packet(t->b, &other, SYN, 0);
+	bed_wait(t->b, 700);
+	ck_counter(t->b, WILDCARDS_SILENT, 0);
+	ck_assert_ptr_nonnull(slot(t));
+	generation = t->settings.generation;
+	bed_wait(t->b, 50);
+	ck_counter(t->b, WILDCARDS_SILENT, 1);
+	ck_assert_ptr_null(slot(t));
+	ck_assert_uint_ne(t->settings.generation, generation); /* all at once, however many they are */
+	bed_clear(t->b);
+	bed_packet(t->b, &k, ACK, 1);
+	bed_went_to(bed_last_forwarded(t->b), "10.0.20.11", 8080);
+	bed_wait(t->b, 600);
+	ck_assert_uint_eq(plantab_stats(t->plans)->placed, 0);
+	ck_counter(t->b, SILENT_ROUTED, 1);
+	/* Back again. */
+	generation = t->settings.generation;
+	answer = bed_fixed(&other, 60);
+	bed_message(t->b, 1, &answer);
+	ck_assert_uint_ne(t->settings.generation, generation);
+	bed_packet(t->b, &k, ACK, 1);
+	ck_assert_uint_eq(slot(t)->tail.up, WIRE_INTEREST_SYN);
+	ck_assert_uint_eq(slot(t)->tail.set, PLANSLOT_ASKS);
+	end(t);
+}
+END_TEST
+
+/* With drop, too, what asks comes up, and is dropped there; what does not ask goes on. */
+START_TEST(test_FA_5_a_silent_manager_that_drops_and_plans)
+{
+	struct table *t = begin();
+	struct wire_msg asks = decides("203.0.113.77");
+	struct flow_key k = to_other(40001), other = to_other(40002);
+
+	bed_interest(&asks, WIRE_INTEREST_SYN, WIRE_INTEREST_SYN, 0, 0);
+	bed_message(t->b, 1, &asks);
+	for (int i = 0; i < 3; i++)
+		bed_packet(t->b, &other, SYN, 0);
+	bed_wait(t->b, 800);
+	ck_counter(t->b, WILDCARDS_SILENT, 1);
+	bed_packet(t->b, &k, ACK, 1);
+	ck_assert_uint_eq(slot(t)->tail.up, WIRE_INTEREST_SYN);
+	bed_packet(t->b, &k, SYN, 0);
+	ck_counter(t->b, DROP_SILENT, 1);
+	ck_assert_uint_eq(slot(t)->tail.up, WIRE_INTEREST_SYN);
+	end(t);
+}
+END_TEST
+
+/* What wildcards say without an agent holds for what they alone decide; a manager's word for a flow is kept. */
+START_TEST(test_FA_6_plans_under_wildcards_that_drop_without_an_agent)
+{
+	struct table *t = begin();
+	struct wire_msg m = decides("203.0.113.77"), fixed;
+	struct flow_key k = to_other(40001);
+
+	bed_message(t->b, 1, &m);
+	bed_packet(t->b, &k, ACK, 1);
+	ck_assert_uint_eq(slot(t)->tail.set & PLANSLOT_GONE, 0);
+	m = bed_wildcard("203.0.113.77", 80); /* another one, that does nothing besides */
+	m.wildcard.flags = WIRE_FLAG_DROP_GONE;
+	bed_precedence(&m, 7);
+	bed_message(t->b, 2, &m);
+	bed_packet(t->b, &k, ACK, 1);
+	ck_assert_uint_ne(slot(t)->tail.set & PLANSLOT_GONE, 0);
+	fixed = to_server(&k, "10.0.20.12", 20);
+	bed_message(t->b, 1, &fixed);
+	bed_packet(t->b, &k, ACK, 1);
+	ck_assert_uint_eq(slot(t)->tail.set & PLANSLOT_GONE, 0);
+	end(t);
+}
+END_TEST
+
 static void add(TCase *t)
 {
 	tcase_add_test(t, test_FA_6_plan_stands_in_the_kernel);
@@ -455,6 +554,9 @@ static void add(TCase *t)
 	tcase_add_test(t, test_FA_9_held_flow_has_no_plan);
 	tcase_add_test(t, test_FIX_5_FIX_9_deleted_is_not_asked_for);
 	tcase_add_test(t, test_FA_8_no_plan_for_what_is_never_matched);
+	tcase_add_test(t, test_FA_5_PREC_10_a_silent_manager_and_plans);
+	tcase_add_test(t, test_FA_5_a_silent_manager_that_drops_and_plans);
+	tcase_add_test(t, test_FA_6_plans_under_wildcards_that_drop_without_an_agent);
 }
 
 int main(void)

@@ -17,6 +17,7 @@
 
 #include "fad/checksum.h"
 #include "fad/engine.h"
+#include "lib/check_main.h"
 #include "proto/wire.h"
 
 #define BED_MAX 256
@@ -208,17 +209,23 @@ static inline struct engine_conf bed_conf(void)
 	};
 }
 
-static inline struct bed *bed_new_with(const struct engine_conf *conf)
+/* *out is borrowed. */
+static inline struct bed *bed_new_out(const struct engine_conf *conf, const struct engine_out *out)
 {
 	struct bed *b = calloc(1, sizeof(*b));
 
 	b->now_ms = 1000000;
 	b->routes[0] = (struct engine_route){1500, bed_addr("192.0.2.1")};
 	b->routes[1] = (struct engine_route){1500, bed_addr("2001:db8:9::1")};
-	b->e = engine_new(conf, &bed_out, b);
+	b->e = engine_new(conf, out, b);
 	ck_assert_ptr_nonnull(b->e);
 	engine_tick(b->e, b->now_ms);
 	return b;
+}
+
+static inline struct bed *bed_new_with(const struct engine_conf *conf)
+{
+	return bed_new_out(conf, &bed_out);
 }
 
 static inline struct bed *bed_new(void)
@@ -564,18 +571,10 @@ static inline int bed_main(const char *name, void (*add)(TCase *))
 {
 	Suite *s = suite_create(name);
 	TCase *t = tcase_create(name);
-	SRunner *r;
-	int failed;
 
 	add(t);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	if (getenv("TAP_FILE") != NULL)
-		srunner_set_tap(r, getenv("TAP_FILE"));
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_main(s);
 }
 
 #endif

@@ -178,10 +178,10 @@ START_TEST(test_MSG_8_identifier_has_all_flags_of_its_affinity)
 	struct wire_msg m = bed_service();
 	struct flow_key k = bed_client(1);
 
-	m.wildcard.flags = WIRE_FLAG_INFORMATION | WIRE_FLAG_DROP_SILENT;
+	m.wildcard.flags = WIRE_FLAG_INFORMATION | WIRE_FLAG_DROP_GONE;
 	bed_message(b, 1, &m);
 	bed_packet(b, &k, SYN, 0);
-	ck_assert_uint_eq(bed_last_sent(b)->m.identifier.flags, WIRE_FLAG_INFORMATION | WIRE_FLAG_DROP_SILENT);
+	ck_assert_uint_eq(bed_last_sent(b)->m.identifier.flags, WIRE_FLAG_INFORMATION | WIRE_FLAG_DROP_GONE);
 	bed_free(b);
 }
 END_TEST
@@ -493,6 +493,28 @@ START_TEST(test_MSG_11_rest_of_a_super_packet_is_asked_about_one_by_one)
 }
 END_TEST
 
+/* Taken as first data by one criterion, held as first data by another: so is the rest, which was a part of it. */
+START_TEST(test_MSG_11_ACT_7_rest_of_a_super_packet_is_part_of_the_first_data)
+{
+	struct bed *b = bed_new();
+	struct wire_msg m = bed_wildcard("203.0.113.10", 80);
+	struct packet p = {.ifindex = 7, .offload = {.gso_size = 100, .gso_type = PACKET_GSO_TCP4}};
+	struct flow_key k = bed_client(1);
+
+	bed_interest(&m, 0, WIRE_INTEREST_FIRST_DATA, 0, 0);
+	bed_interest(&m, 0, 0, WIRE_INTEREST_FIRST_DATA, WIRE_INTEREST_FIRST_DATA);
+	bed_message(b, 1, &m);
+	ck_assert_int_eq(packet_parse(&p, b->packet, bed_write(b->packet, &k, ACK, 150)), PACKET_OK);
+	engine_packet(b->e, &p, b->now_ms);
+	ck_counter(b, PUNTS, 1);
+	ck_counter(b, HELD, 1);
+	bed_wait(b, 300);
+	ck_counter(b, HELD, 2);
+	ck_assert_uint_eq(b->forwarded_count, 0);
+	bed_free(b);
+}
+END_TEST
+
 /* Another wildcard of that precedence has seen nothing of it, whoever asked. */
 START_TEST(test_MSG_11_rest_of_a_super_packet_is_new_to_another_wildcard)
 {
@@ -539,6 +561,7 @@ static void add(TCase *t)
 	tcase_add_test(t, test_ACT_7_copies_of_a_super_packet_are_packets);
 	tcase_add_test(t, test_MSG_11_rest_of_a_super_packet_is_not_copied_again);
 	tcase_add_test(t, test_MSG_11_rest_of_a_super_packet_is_asked_about_one_by_one);
+	tcase_add_test(t, test_MSG_11_ACT_7_rest_of_a_super_packet_is_part_of_the_first_data);
 	tcase_add_test(t, test_MSG_11_rest_of_a_super_packet_is_new_to_another_wildcard);
 }
 

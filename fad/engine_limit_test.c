@@ -200,6 +200,44 @@ START_TEST(test_FA_5_no_more_questions_are_open_than_a_moment_of_the_rate)
 }
 END_TEST
 
+/* However many wildcards came and went between two of them: each has its own. */
+START_TEST(test_FA_5_open_questions_of_one_wildcard_are_no_others)
+{
+	struct engine_conf conf = bed_conf();
+	struct wire_msg m = bed_service(), other = bed_service(), changed;
+	struct bed *b;
+
+	conf.punt_rate = 2500;
+	conf.hold.flows = 10000;
+	b = bed_new_with(&conf);
+	bed_message(b, 1, &m);
+	for (uint16_t i = 1; i <= 3000; i++) {
+		bool stays = i % 512 == 0;
+
+		other.wildcard.dport = (uint16_t)(1000 + i);
+		other.wildcard.ttl = 60;
+		bed_message(b, 1, &other);
+		other.wildcard.ttl = 0;
+		if (!stays)
+			bed_message(b, 1, &other);
+	}
+	changed = m;
+	changed.wildcard.flags ^= WIRE_FLAG_INFORMATION; /* the same goes on */
+	flood(b, 80, 1000, 25);
+	bed_message(b, 1, &changed);
+	flood(b, 80, 2000, 100);
+	ck_counter(b, PUNTS, 50);
+	b->now_ms += 20;
+	engine_tick(b->e, b->now_ms);
+	flood(b, 80, 3000, 100);
+	ck_counter(b, PUNTS, 50);
+	for (uint16_t i = 512; i <= 3000; i += 512)
+		flood(b, (uint16_t)(1000 + i), 4000, 40);
+	ck_counter(b, PUNTS, 50 + 5 * 40);
+	bed_free(b);
+}
+END_TEST
+
 START_TEST(test_FA_5_FA_9_one_question_a_flow_however_often_it_asks)
 {
 	struct bed *b = begin(false);
@@ -296,10 +334,10 @@ START_TEST(test_FA_5_the_kernel_sheds_what_the_engine_would_drop)
 	s->shed = 70;
 	engine_tick(s->bed.e, s->bed.now_ms);
 	ck_assert_uint_eq(w->drops, drops + 70);
-	ck_assert_uint_eq(s->asked, 1);
+	ck_assert_uint_eq(s->told + s->asked, 3);
 	s->bed.now_ms += 1000;
 	engine_tick(s->bed.e, s->bed.now_ms);
-	ck_assert_uint_eq(s->asked, 1);
+	ck_assert_uint_eq(s->told + s->asked, 3);
 	bed_free(&s->bed);
 }
 END_TEST
@@ -364,15 +402,140 @@ START_TEST(test_FA_5_PREC_9_the_kernel_sheds_nothing_that_another_wildcard_may_d
 }
 END_TEST
 
+/* A filter or a statistics service before it: what it asks for or wants to be told of must come up. */
+START_TEST(test_FA_5_PREC_5_the_kernel_sheds_nothing_that_a_better_rank_is_to_see)
+{
+	static const uint16_t interest[][2] = {{SYN, SYN}, {SYN, 0}};
+
+	for (size_t i = 0; i < sizeof(interest) / sizeof(interest[0]); i++) {
+		struct shedding *s = malloc(sizeof(*s));
+		struct wire_msg m = bed_wildcard("203.0.113.10", 0);
+
+		shed_begin(s, RATE, false, 0);
+		bed_precedence(&m, 5);
+		bed_interest(&m, interest[i][0], interest[i][1], 0, 0);
+		bed_message(&s->bed, 2, &m);
+		for (uint16_t k = 0; k < 100; k++) {
+			struct flow_key key = bed_client((uint16_t)(1000 + k));
+			struct wire_msg pass = bed_fixed(&key, 60);
+
+			bed_precedence(&pass, 5);
+			bed_message(&s->bed, 2, &pass); /* so that the flood gets to the other */
+			bed_packet(&s->bed, &key, SYN, 0);
+		}
+		ck_assert_uint_gt(engine_counters(s->bed.e)[ENGINE_DROP_PUNT_LIMIT], 0);
+		ck_assert_uint_eq(s->told, 0);
+		bed_free(&s->bed);
+	}
+}
+END_TEST
+
+/* What the kernel was told holds no longer than it is true. */
+START_TEST(test_FA_5_PREC_10_the_kernel_sheds_nothing_for_a_wildcard_that_went)
+{
+	struct shedding *s = malloc(sizeof(*s));
+	struct wire_msg m = bed_service(), better = bed_service();
+
+	shed_begin(s, RATE, false, 0);
+	flood(&s->bed, 80, 1000, 100);
+	ck_assert_uint_eq(s->limit.until_ns, 1500000000);
+	s->shed = 30;
+	m.wildcard.ttl = 0;
+	bed_message(&s->bed, 1, &m); /* another's may stand under the same key */
+	ck_assert_uint_eq(s->limit.until_ns, 0);
+	ck_assert_uint_eq(s->shed, 0);
+	bed_free(&s->bed);
+
+	shed_begin(s = malloc(sizeof(*s)), RATE, false, 0);
+	flood(&s->bed, 80, 1000, 100);
+	ck_assert_uint_eq(s->told, 1);
+	better.wildcard.src_mask[0] = 0xff;
+	better.wildcard.dport = 81;
+	bed_message(&s->bed, 2, &better);
+	ck_assert_uint_eq(s->told, 1); /* nothing in common */
+	better.wildcard.dport = 80;
+	bed_message(&s->bed, 2, &better);
+	ck_assert_uint_eq(s->told, 2);
+	ck_assert_uint_eq(s->limit.until_ns, 0);
+	bed_free(&s->bed);
+}
+END_TEST
+
+/* In the silence of one that drops; one that routes loses nothing in the kernel. */
+START_TEST(test_FA_5_the_kernel_sheds_what_is_asked_in_vain)
+{
+	static const uint8_t flags[] = {0, WIRE_FLAG_ROUTE_SILENT};
+
+	for (size_t i = 0; i < sizeof(flags); i++) {
+		struct shedding *s = malloc(sizeof(*s));
+		struct wire_msg m = bed_service(), answer;
+
+		shed_begin(s, RATE, false, 0);
+		m.wildcard.flags = flags[i];
+		bed_message(&s->bed, 1, &m);
+		flood(&s->bed, 80, 1000, 50);
+		ck_assert_uint_eq(s->told, 1);
+		for (int k = 0; k < 8; k++) {
+			s->bed.now_ms += 99;
+			flood(&s->bed, 80, 1500, 50); /* the kernel is told until the last moment */
+			s->bed.now_ms++;
+			engine_tick(s->bed.e, s->bed.now_ms);
+		}
+		ck_counter(&s->bed, WILDCARDS_SILENT, 1);
+		ck_assert_uint_gt(s->told, 2);
+		ck_assert_uint_eq(s->limit.until_ns, 0);
+		s->told = 0;
+		s->bed.now_ms += 100;
+		flood(&s->bed, 80, 2000, 50);
+		ck_assert_uint_eq(s->told, flags[i] ? 0 : 1);
+		answer = bed_answer(&s->bed.sent[0], 60);
+		bed_message(&s->bed, 1, &answer);
+		ck_assert_uint_eq(s->limit.until_ns, 0);
+		bed_free(&s->bed);
+	}
+}
+END_TEST
+
+/* No more at a time than there is room for: whether one may be shed takes a look at all wildcards. */
+START_TEST(test_FA_5_ARCH_10_floods_under_many_wildcards_are_shed_some_at_a_time)
+{
+	struct shedding *s = malloc(sizeof(*s));
+	struct wire_msg m = bed_service();
+
+	shed_begin(s, RATE, false, 0);
+	for (uint16_t i = 0; i < 90; i++) {
+		m.wildcard.dport = (uint16_t)(1000 + i);
+		bed_message(&s->bed, 1, &m);
+	}
+	for (uint16_t i = 0; i < 90; i++) {
+		flood(&s->bed, (uint16_t)(1000 + i), 2000, 20);
+		bed_clear(&s->bed);
+	}
+	ck_assert_uint_eq(s->told, CLASSIFIER_SHEDS);
+	s->bed.now_ms += 100;
+	for (uint16_t i = 0; i < 90; i++) {
+		flood(&s->bed, (uint16_t)(1000 + i), 3000, 30);
+		bed_clear(&s->bed);
+	}
+	ck_assert_uint_eq(s->told, CLASSIFIER_SHEDS + 90);
+	bed_free(&s->bed);
+}
+END_TEST
+
 static void add(TCase *t)
 {
 	tcase_add_test(t, test_FA_5_the_kernel_sheds_what_the_engine_would_drop);
 	tcase_add_test(t, test_FA_5_what_the_kernel_routes_is_not_lost);
+	tcase_add_test(t, test_FA_5_PREC_5_the_kernel_sheds_nothing_that_a_better_rank_is_to_see);
+	tcase_add_test(t, test_FA_5_PREC_10_the_kernel_sheds_nothing_for_a_wildcard_that_went);
+	tcase_add_test(t, test_FA_5_the_kernel_sheds_what_is_asked_in_vain);
+	tcase_add_test(t, test_FA_5_ARCH_10_floods_under_many_wildcards_are_shed_some_at_a_time);
 	tcase_add_test(t, test_FA_5_PREC_9_the_kernel_sheds_nothing_that_another_wildcard_may_decide_on);
 	tcase_add_test(t, test_FA_5_a_source_that_asks_little_gets_through_beside_one_that_floods);
 	tcase_add_test(t, test_FA_5_no_more_questions_are_open_than_a_moment_of_the_rate);
 	tcase_add_test(t, test_FA_5_the_kernel_lets_through_what_there_is_time_for);
 	tcase_add_test(t, test_FA_5_sources_without_number_stay_within_the_rate);
+	tcase_add_test(t, test_FA_5_open_questions_of_one_wildcard_are_no_others);
 	tcase_add_test(t, test_FA_5_FA_9_one_question_a_flow_however_often_it_asks);
 	tcase_add_test(t, test_FA_5_a_flood_to_one_service_leaves_the_others_their_share);
 	tcase_add_test(t, test_FA_5_the_rate_is_what_was_configured);

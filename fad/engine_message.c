@@ -281,19 +281,21 @@ static bool store_wildcard(struct engine *e, struct wildcard *w, struct wildcard
 		return false;
 	}
 	w->a.manager->wildcards++;
+	engine_shed_yield(e, w);
 	if (old) {
+		engine_shed_end(e, old); /* counts under it, too */
 		w->a.packets = old->a.packets;
 		w->a.bytes = old->a.bytes;
 		w->flows = old->flows;
 		w->denies = old->denies;
 		w->drops = old->drops;
 		w->timeouts = old->timeouts;
+		engine_silence_inherit(e, w, old);
 		w->punt_ns = old->punt_ns;
 		w->shed_flows = old->shed_flows;
 		w->shed_ms = old->shed_ms;
-		w->shed_until_ms = old->shed_until_ms;
 		w->made_ms = old->made_ms;
-		w->lineage = old->lineage;
+		wildtab_replace(w, old);
 		engine_wildcard_drop(e, old);
 	}
 	if (wildtab_count(e->wild) > e->marks.wildcards)
@@ -383,15 +385,16 @@ static bool read_cookie(struct engine *e, const struct wire_msg *m, struct packe
 	return true;
 }
 
-/* When what this message answers was asked; however long ago, since a late answer must be known as such. */
-static uint64_t asked_ms(const struct engine *e, const struct wire_msg *m, const struct flow_key *k, uint64_t now_ms)
+/* The question that this message answers, however long ago it was: a late answer must be known as such. */
+static struct cookie question(const struct engine *e, const struct wire_msg *m, const struct flow_key *k,
+			      uint64_t now_ms)
 {
 	struct cookie c;
 
 	if (!wire_has(m, WIRE_SEG_FA_DATA) ||
 	    !cookie_check(e->conf.cookie_key, k, m->fa_data.data, m->fa_data.len, now_ms, UINT64_MAX, &c))
-		return ENGINE_ASKED_UNKNOWN;
-	return c.made_ms;
+		return (struct cookie){.made_ms = ENGINE_ASKED_UNKNOWN};
+	return c;
 }
 
 /* The best rank at which this manager matches the key: where its packet is taken to have been punted.  It matches
@@ -428,13 +431,18 @@ static bool enclosed(struct engine *e, const struct wire_msg *m, struct packet *
 }
 
 /* The packet inside an update: processed with the update's actions, then whatever comes after (FIX-8, PREC-2). */
-static void pass_enclosed(struct engine *e, const struct wire_msg *m, struct affinity *a, uint64_t now_ms)
+static void pass_enclosed(struct engine *e, const struct wire_msg *m, struct affinity *a, bool probe, uint64_t now_ms)
 {
 	struct passage way = {.kind = PASSAGE_RETURNED, .answer = a};
 	struct packet p;
 
 	if (!enclosed(e, m, &p))
 		return;
+	/* What the manager says counts from the next packet on: this one had gone on without him. */
+	if (probe) {
+		engine_lose(e, ENGINE_DROP_PROBED, &p);
+		return;
+	}
 	if (p.embedded && memcmp(&p.flow, &m->fixed.key, sizeof(p.flow)) == 0)
 		packet_follow(&p);
 	if (packet_belongs(&p, &m->fixed.key))
@@ -454,12 +462,15 @@ static void pass_enclosed(struct engine *e, const struct wire_msg *m, struct aff
 static void fixed_update(struct engine *e, struct manager *manager, const struct wire_msg *m, uint64_t now_ms)
 {
 	const struct wire_fixed *wf = &m->fixed;
+	struct cookie asked = question(e, m, &wf->key, now_ms);
 	struct wire_list types;
 	struct affinity a;
 	struct fixed *stored;
 	struct held_packet *held;
 	bool with_packet = wire_has(m, WIRE_SEG_IP_PACKET);
 
+	if (wf->ttl || with_packet)
+		engine_answered(e, manager, &wf->key);
 	if ((wf->ttl || with_packet) && find_unsupported(m, &types)) {
 		deny(e, manager, m, WIRE_ERROR_UNSUPPORTED, &types, now_ms);
 		return;
@@ -482,9 +493,9 @@ static void fixed_update(struct engine *e, struct manager *manager, const struct
 		return;
 	}
 	engine_count(e, ENGINE_FIXED_UPDATES);
-	held = with_packet || stored ? engine_take_held(e, &wf->key, manager, asked_ms(e, m, &wf->key, now_ms)) : NULL;
+	held = with_packet || stored ? engine_take_held(e, &wf->key, manager, asked.made_ms) : NULL;
 	if (with_packet)
-		pass_enclosed(e, m, stored ? &stored->a : &a, now_ms);
+		pass_enclosed(e, m, stored ? &stored->a : &a, asked.probe, now_ms);
 	if (!stored)
 		affinity_clear(&a);
 	engine_resume_held(e, held, now_ms);
@@ -511,6 +522,7 @@ static void returned_packet(struct engine *e, struct manager *manager, const str
 {
 	struct passage way = {.kind = PASSAGE_RETURNED};
 	struct held_packet *held;
+	struct cookie asked;
 	struct packet p;
 
 	if (!enclosed(e, m, &p))
@@ -524,8 +536,13 @@ static void returned_packet(struct engine *e, struct manager *manager, const str
 		}
 		way.resume = best_rank_of(e, manager, &p.key);
 	}
-	held = engine_take_held(e, &p.key, manager, asked_ms(e, m, &p.key, now_ms));
-	engine_pass(e, &p, &way, now_ms);
+	engine_answered(e, manager, &p.key);
+	asked = question(e, m, &p.key, now_ms);
+	held = engine_take_held(e, &p.key, manager, asked.made_ms);
+	if (asked.probe)
+		engine_lose(e, ENGINE_DROP_PROBED, &p);
+	else
+		engine_pass(e, &p, &way, now_ms);
 	engine_resume_held(e, held, now_ms);
 }
 

@@ -56,8 +56,8 @@ static bool next_rank(const struct candidates *c, affinity_rank *rank)
 }
 
 /* The one that acts at this rank: the answer just given, else a fixed one, else a
- * wildcard (FIX-7); all of this rank are consumed. */
-static struct plan_step take_rank(struct candidates *c, affinity_rank rank)
+ * wildcard (FIX-7) whose silence does not leave it out; NULL: none.  All of this rank are consumed. */
+static struct plan_step take_rank(struct candidates *c, affinity_rank rank, struct engine_absent *absent)
 {
 	struct plan_step s = {NULL, NULL};
 
@@ -68,9 +68,14 @@ static struct plan_step take_rank(struct candidates *c, affinity_rank rank)
 	for (; c->fixed && c->fixed->a.rank == rank; c->fixed = permitted(c, c->fixed->next_in_flow))
 		if (!s.a)
 			s.a = &c->fixed->a;
-	for (; c->wild_left && c->wild[0]->a.rank == rank; c->wild++, c->wild_left--)
-		if (!s.a)
+	for (; c->wild_left && c->wild[0]->a.rank == rank; c->wild++, c->wild_left--) {
+		if (s.a)
+			continue;
+		if (!engine_is_absent(c->wild[0]))
 			s = (struct plan_step){&c->wild[0]->a, c->wild[0]};
+		else if (absent->count < PLAN_MAX_STEPS)
+			absent->wild[absent->count++] = c->wild[0];
+	}
 	return s;
 }
 
@@ -101,14 +106,17 @@ static bool let_pass(const struct passage *way, const struct plan_step *s)
 }
 
 bool engine_compose(const struct engine *e, const struct flow_key *k, bool guarded, struct fixed *fixed,
-		    const struct passage *way, struct flow_plan *plan)
+		    const struct passage *way, struct flow_plan *plan, struct engine_absent *absent)
 {
+	struct engine_absent nobody_asks;
 	struct wildcard *wild[WILDTAB_MAX_MATCHES];
 	struct candidates c = {.answer = way->answer, .wild = wild, .all = guarded ? wild : NULL};
 	affinity_rank rank;
 	uint32_t adjusts = 0;
 	bool all = true, last;
 
+	absent = absent ? absent : &nobody_asks;
+	absent->count = 0;
 	memset(plan, 0, sizeof(*plan));
 	plan->edit.family = k->family;
 	plan->guarded = guarded;
@@ -117,13 +125,14 @@ bool engine_compose(const struct engine *e, const struct flow_key *k, bool guard
 	plan->wild = c.wild_left > 0;
 	c.fixed = permitted(&c, fixed);
 	while (next_rank(&c, &rank)) {
-		struct plan_step s;
+		struct plan_step s = take_rank(&c, rank, absent);
 
+		if (!s.a)
+			continue;
 		if (plan->count == PLAN_MAX_STEPS) {
 			all = false;
 			break;
 		}
-		s = take_rank(&c, rank);
 		plan->steps[plan->count++] = s;
 		plan->watched |= s.a->interest_count > 0;
 		plan->far |= s.a->adjust != NULL;
@@ -138,6 +147,7 @@ bool engine_compose(const struct engine *e, const struct flow_key *k, bool guard
 			break;
 		}
 	}
+	plan->silent = absent->count > 0;
 	plan->delta = plan_edit_delta(&plan->edit, k);
 	plan->generation = e->generation;
 	return all && adjusts <= PLAN_MAX_ADJUSTS;
@@ -181,7 +191,8 @@ static bool send_report(struct engine *e, const struct plan_step *s, const struc
 			const struct verdict *v, const struct packet *p, const struct wire_blob *data, uint64_t now_ms)
 {
 	struct endpoint_peer to = recipient(s->a, c);
-	struct cookie cookie = {.rank = s->a->rank, .ifindex = p->ifindex, .guarded = p->guarded, .made_ms = now_ms};
+	struct cookie cookie = {
+		.rank = s->a->rank, .ifindex = p->ifindex, .guarded = p->guarded, .probe = v->probe, .made_ms = now_ms};
 	uint8_t cookie_bytes[COOKIE_LEN];
 	struct wire_msg m;
 
@@ -262,6 +273,7 @@ static void asks(struct held_flow *f, const struct plan_step *s, bool punted)
 	f->asked_manager = s->a->manager->peer.identity;
 	f->asked_rank = s->a->rank;
 	f->asked_under = s->wildcard ? s->wildcard->lineage : 0;
+	f->asked_number = s->wildcard ? s->wildcard->number : 0;
 	f->punted = punted;
 }
 
@@ -321,6 +333,28 @@ static bool may_ask(struct engine *e, struct wildcard *w, const struct flow_key 
 	return true;
 }
 
+/* Its manager is silent: is it not to be asked now, but the packet dropped?  Else it is asked, and not again too soon.
+ */
+static bool is_in_vain(struct engine *e, struct wildcard *w, uint64_t now_ms)
+{
+	if (!w || !engine_is_silent(w))
+		return false;
+	if (now_ms < w->silence.probe_ms)
+		return true;
+	w->silence.probe_ms = now_ms + ENGINE_PROBE_MS;
+	engine_count(e, ENGINE_PROBES);
+	return false;
+}
+
+static void lose_in_vain(struct engine *e, struct wildcard *w, const struct packet *p, uint64_t now_ms)
+{
+	/* A flood takes as much from others here as one that is asked about. */
+	if (e->conf.punt_rate && !e->conf.punt_excess_routed)
+		engine_shed(e, w, now_ms);
+	w->drops++;
+	engine_lose(e, ENGINE_DROP_SILENT, p);
+}
+
 /* Too many ask under this wildcard. */
 static void exceed(struct engine *e, struct wildcard *w, const struct packet *p, enum engine_counter why,
 		   uint64_t now_ms)
@@ -349,6 +383,10 @@ static void punt(struct engine *e, const struct plan_step *s, const struct wire_
 	struct held_flow *f;
 	struct wire_blob blob;
 
+	if (is_in_vain(e, s->wildcard, now_ms)) {
+		lose_in_vain(e, s->wildcard, p, now_ms);
+		return;
+	}
 	if (s->wildcard && !may_ask(e, s->wildcard, &p->key, &why, now_ms)) {
 		exceed(e, s->wildcard, p, why, now_ms);
 		return;
@@ -380,8 +418,13 @@ static void keep(struct engine *e, const struct plan_step *s, const struct wire_
 		 bool overdue, uint64_t now_ms)
 {
 	const struct verdict bare = {.take = true, .hold = true};
-	struct held_flow *f = overdue ? NULL : hold_get(e, &p->key, now_ms);
+	struct held_flow *f;
 
+	if (!overdue && is_in_vain(e, s->wildcard, now_ms)) {
+		lose_in_vain(e, s->wildcard, p, now_ms);
+		return;
+	}
+	f = overdue ? NULL : hold_get(e, &p->key, now_ms);
 	if (f && hold_push(e->hold, f, p, s->a->rank)) {
 		engine_count(e, ENGINE_HELD);
 		asks(f, s, false);
@@ -439,9 +482,10 @@ static bool still_held(struct engine *e, const struct plan_step *s, const struct
 	return false;
 }
 
-/* The rest of what it punted, copies and notices of which are sent: it takes, or holds, the next one (MSG-11). */
+/* The rest of what it punted, copies and notices of which are sent: it takes, or holds, the next one (MSG-11).  all:
+ * its bits, and first data, which it was a part of. */
 static bool report_rest(struct engine *e, const struct plan_step *s, const struct packet *p, uint16_t bits,
-			uint64_t now_ms)
+			uint16_t all, uint64_t now_ms)
 {
 	for (int i = 0; i < s->a->interest_count; i++) {
 		struct verdict v = engine_judge(&s->a->interest[i], bits);
@@ -451,7 +495,7 @@ static bool report_rest(struct engine *e, const struct plan_step *s, const struc
 		punt(e, s, &s->a->interest[i], &v, p, now_ms);
 		return true;
 	}
-	return still_held(e, s, p, bits, false, now_ms);
+	return still_held(e, s, p, all, false, now_ms);
 }
 
 /* Half the TTL is gone and the flow lives: ask for more before it runs out (FIX-9). */
@@ -615,7 +659,7 @@ static bool report_all(struct engine *e, const struct flow_plan *plan, const str
 			if (still_held(e, s, p, all, way->kind == PASSAGE_OVERDUE, now_ms))
 				return true;
 		} else if (is_rest(way, s)) {
-			if (report_rest(e, s, p, bits, now_ms))
+			if (report_rest(e, s, p, bits, all, now_ms))
 				return true;
 		} else if (affinity_rank_after(s->a->rank, way->resume) ||
 			   (way->kind == PASSAGE_REST && s->a->rank == way->resume)) {
@@ -624,6 +668,57 @@ static bool report_all(struct engine *e, const struct flow_plan *plan, const str
 		}
 	}
 	return false;
+}
+
+/* The first criterion that would take the packet, or have it held; NULL: none. */
+static const struct wire_interest *who_decides(const struct engine *e, const struct plan_step *s,
+					       const struct packet *p, struct verdict *v)
+{
+	uint16_t bits = packet_interest(p, true);
+
+	if (engine_data_seen(e, s, &p->key))
+		bits &= (uint16_t)~WIRE_INTEREST_FIRST_DATA;
+	for (int i = 0; i < s->a->interest_count; i++) {
+		*v = engine_judge(&s->a->interest[i], bits);
+		if (v->take || v->hold)
+			return &s->a->interest[i];
+	}
+	return NULL;
+}
+
+/* Now and then a copy of what goes on without them asks whether they answer again: the packet itself would be lost. */
+static void probe(struct engine *e, struct wildcard *w, const struct packet *p, uint64_t now_ms)
+{
+	struct plan_step s = {&w->a, w};
+	const struct wire_interest *c;
+	struct wire_blob blob;
+	struct verdict v;
+
+	if (now_ms < w->silence.probe_ms)
+		return;
+	c = who_decides(e, &s, p, &v);
+	if (!c)
+		return;
+	v.probe = true;
+	w->silence.probe_ms = now_ms + ENGINE_PROBE_MS;
+	if (segment_blob(e, p, 0, &blob) && send_report(e, &s, c, &v, p, &blob, now_ms))
+		engine_count(e, ENGINE_PROBES);
+}
+
+/* The packet goes on as if these were not there.  What was held for a manager's word does not (FA-9). */
+static void pass_absent(struct engine *e, const struct engine_absent *absent, const struct passage *way,
+			const struct packet *p, uint64_t now_ms)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < absent->count && !way->held; i++) {
+		if (!affinity_rank_after(absent->wild[i]->a.rank, way->resume))
+			continue;
+		any = true;
+		probe(e, absent->wild[i], p, now_ms);
+	}
+	if (any)
+		engine_count(e, ENGINE_SILENT_ROUTED);
 }
 
 /* The classifier's masks are coarser than ranges, and a wildcard may just have expired. */
@@ -668,10 +763,13 @@ void engine_pass(struct engine *e, struct packet *p, const struct passage *way, 
 	struct flow_plan local, *plan = f && way->kind != PASSAGE_RETURNED ? &f->plan : &local;
 
 	engine_count(e, f ? ENGINE_FIXED_HITS : ENGINE_FIXED_MISSES);
-	if (plan == &local || plan->generation != e->generation || plan->guarded != p->guarded) {
-		if (!engine_compose(e, &p->key, p->guarded, f ? f->fixed : NULL, way, plan))
+	if (plan == &local || plan->generation != e->generation || plan->guarded != p->guarded || plan->silent) {
+		struct engine_absent absent;
+
+		if (!engine_compose(e, &p->key, p->guarded, f ? f->fixed : NULL, way, plan, &absent))
 			engine_count(e, ENGINE_RANKS_IGNORED);
 		engine_count(e, plan->wild ? ENGINE_WILDCARD_HITS : ENGINE_WILDCARD_MISSES);
+		pass_absent(e, &absent, way, p, now_ms);
 	}
 	if (!plan->count) {
 		unmatched(e, p, way);
@@ -795,22 +893,24 @@ void engine_resume_held(struct engine *e, struct held_packet *list, uint64_t now
 }
 
 /* The wildcard under which the flow's packet was sent, if it is still there; every time-out is somebody's. */
-static struct wildcard *count_timeout(struct engine *e, const struct held_flow *f)
+static struct wildcard *count_timeout(struct engine *e, const struct held_flow *f, uint64_t now_ms)
 {
 	struct wildcard *wild[WILDTAB_MAX_MATCHES];
 	size_t n = f->asked_under ? wildtab_match(e->wild, &f->key, 0, wild, WILDTAB_MAX_MATCHES) : 0;
+	struct wildcard *under = NULL;
 	struct manager *m;
 
 	engine_count(e, ENGINE_TIMEOUTS);
 	HASH_FIND(hh, e->managers, &f->asked_manager, sizeof(f->asked_manager), m);
 	if (m)
 		m->timeouts++;
-	for (size_t i = 0; i < n; i++)
-		if (wild[i]->lineage == f->asked_under) {
-			wild[i]->timeouts++;
-			return wild[i];
-		}
-	return NULL;
+	for (size_t i = 0; i < n && !under; i++)
+		if (wild[i]->lineage == f->asked_under)
+			under = wild[i];
+	if (under)
+		under->timeouts++;
+	engine_unanswered(e, m, under, f->since_ms, now_ms);
+	return under;
 }
 
 static void give_up(struct engine *e, struct held_flow *f, struct wildcard *asked_under)
@@ -834,7 +934,7 @@ void engine_hold_timeouts(struct engine *e, uint64_t now_ms)
 
 	while ((f = hold_oldest(e->hold)) && now_ms - f->since_ms >= ENGINE_PUNT_TIMEOUT_MS) {
 		uint32_t tries = f->tries;
-		struct wildcard *asked_under = count_timeout(e, f);
+		struct wildcard *asked_under = count_timeout(e, f, now_ms);
 
 		if (tries >= ENGINE_PUNT_TRIES)
 			give_up(e, f, asked_under);

@@ -22,7 +22,9 @@
 #define ENGINE_PUNT_SHARES       64        /* of the rate one is a source's own */
 #define ENGINE_PUNT_OPEN_MS      20        /* of the rate's questions may be open */
 #define ENGINE_PUNT_OPEN_LEAST   32
-#define ENGINE_OPEN_PLACES       1024
+#define ENGINE_SILENT_AFTER      3    /* questions in a row without an answer, ... */
+#define ENGINE_SILENT_MS         750  /* ... in no less time than this */
+#define ENGINE_PROBE_MS          1000 /* between questions to a silent manager */
 #define ENGINE_COOKIE_LIFE_MS    10000
 #define ENGINE_ERROR_PLACES      4096
 
@@ -52,13 +54,16 @@ struct engine {
 	struct plantab *plans; /* NULL: every packet comes up */
 	struct loose *loose;   /* flows without a fixed affinity that are placed there */
 	uint64_t generation;   /* of composed plans; changes with the set of wildcards */
+	uint32_t unanswered;   /* wildcards with questions that were not answered in time since the last that was */
 	uint64_t next_sweep_ms;
 	uint64_t ticked_ms;            /* when time was last told */
 	struct deny_limit undecodable; /* denies to managers not known yet */
 	struct error_limit errors, resets;
 	struct share_table shares;
-	uint32_t open[ENGINE_OPEN_PLACES]; /* questions not answered at the last tick, and new ones, by wildcard */
-	uint64_t shed_until_ms;            /* no wildcard's is later, and what was shed is counted; 0: all is counted */
+	uint32_t *open;         /* questions not answered at the last tick, and new ones, by number of the wildcard */
+	uint64_t shed_look_ms;  /* until then no more of this: */
+	uint32_t shed_looks;    /* wildcards that may yet be looked at */
+	uint64_t shed_until_ms; /* no wildcard's is later, and what was shed is counted; 0: all is counted */
 	uint64_t counters[ENGINE_COUNTER_COUNT];
 	struct engine_marks marks;
 	uint8_t scratch[65536];  /* one segment on its way into a message */
@@ -123,6 +128,7 @@ struct verdict {
 	bool take;   /* the packet itself goes */
 	bool copy;   /* a copy goes */
 	bool hold;   /* the original waits for a fixed affinity */
+	bool probe;  /* a copy goes to somebody silent, and the original on */
 	uint16_t reasons;
 };
 
@@ -144,14 +150,42 @@ static inline struct verdict engine_judge(const struct wire_interest *c, uint16_
 	};
 }
 
+/* engine_silence.c */
+/* A question to the manager has had no answer in time; it was asked under this wildcard.  Either may have gone: NULL.
+ */
+void engine_unanswered(struct engine *e, struct manager *manager, struct wildcard *w, uint64_t asked_ms,
+		       uint64_t now_ms);
+/* The manager has said something about the flow: it answers, under all its wildcards that cover it. */
+void engine_answered(struct engine *e, struct manager *manager, const struct flow_key *k);
+
+/* One takes the place of an older one, or goes. */
+void engine_silence_inherit(struct engine *e, struct wildcard *w, const struct wildcard *older);
+void engine_silence_forget(struct engine *e, const struct wildcard *w);
+
+static inline bool engine_is_silent(const struct wildcard *w)
+{
+	return w->silence.since_ms != 0;
+}
+/* As if it were not there? */
+static inline bool engine_is_absent(const struct wildcard *w)
+{
+	return engine_is_silent(w) && (w->a.flags & WIRE_FLAG_ROUTE_SILENT);
+}
+
+/* Those that would have acted on a packet were they not absent, best rank first. */
+struct engine_absent {
+	size_t count;
+	struct wildcard *wild[PLAN_MAX_STEPS];
+};
+
 /* engine_packet.c */
 /*
  * Compose what all precedences say about a key into one plan (PREC-8).  guarded: of what FA-8 protects, so that only
- * managers that asked for that have a say.  False: there are more precedences than a plan has steps; the rest is left
- * out.
+ * managers that asked for that have a say.  *absent, if not NULL, gets whom silence left out.  False: there are more
+ * precedences than a plan has steps; the rest is left out.
  */
 bool engine_compose(const struct engine *e, const struct flow_key *k, bool guarded, struct fixed *fixed,
-		    const struct passage *way, struct flow_plan *plan);
+		    const struct passage *way, struct flow_plan *plan, struct engine_absent *absent);
 void engine_pass(struct engine *e, struct packet *p, const struct passage *way, uint64_t now_ms);
 /*
  * This manager answered what it was asked at asked_ms: take what was held for the flow, pass the answer's own packet,
@@ -231,9 +265,14 @@ void engine_fast_change(struct engine *e, struct flow *f, uint64_t now_ms);
 void engine_fast_tick(struct engine *e, uint64_t now_ms);
 
 /* engine_shed.c */
-/* A question under w is dropped since there are too many: let the kernel drop some of the others. */
+/* A question under w is dropped since there are too many, or its manager is silent; there is a punt-rate: let the
+ * kernel drop some of the others. */
 void engine_shed(struct engine *e, struct wildcard *w, uint64_t now_ms);
-/* Questions that are open under a wildcard, or another that shares its place. */
+/* It goes, or another takes its place: the kernel lets all come up again, which may be somebody else's. */
+void engine_shed_end(struct engine *e, struct wildcard *w);
+/* Likewise under those that this new one may precede. */
+void engine_shed_yield(struct engine *e, const struct wildcard *to);
+/* Questions that are open under a wildcard. */
 uint32_t *engine_open(struct engine *e, const struct wildcard *w);
 /* Count them anew. */
 void engine_open_count(struct engine *e);
@@ -259,6 +298,7 @@ struct cookie {
 	affinity_rank rank; /* where it was punted */
 	uint32_t ifindex;   /* where it came in */
 	bool guarded;       /* it is protected (FA-8) */
+	bool probe;         /* a copy went, to see whether the manager answers: the packet itself has gone on */
 	uint64_t made_ms;
 };
 #define COOKIE_LEN 32

@@ -38,15 +38,15 @@ static uint16_t asks(const struct affinity *a)
 
 uint32_t *engine_open(struct engine *e, const struct wildcard *w)
 {
-	return &e->open[w->lineage % ENGINE_OPEN_PLACES];
+	return &e->open[w->number];
 }
 
 void engine_open_count(struct engine *e)
 {
-	memset(e->open, 0, sizeof(e->open));
+	memset(e->open, 0, ((size_t)e->conf.max_wildcards + 1) * sizeof(*e->open));
 	for (const struct held_flow *f = hold_oldest(e->hold); f; f = f->next)
 		if (f->punted && f->asked_under)
-			e->open[f->asked_under % ENGINE_OPEN_PLACES]++;
+			e->open[f->asked_number]++;
 }
 
 /* What it was between two questions since the kernel was told; no more than configured, nor next to nothing. */
@@ -70,6 +70,26 @@ static void count_shed(const struct engine *e, struct wildcard *w, uint64_t pack
 		w->drops += packets;
 }
 
+/*
+ * Else the kernel could drop what another wildcard decides on.  It takes a look at all wildcards, so the answer is
+ * kept, and no more are looked for at a time than the kernel has room for.
+ */
+static bool owns_key(struct engine *e, struct wildcard *w, uint64_t now_ms)
+{
+	if (w->owns_generation == e->generation)
+		return w->owns_key;
+	if (now_ms >= e->shed_look_ms) {
+		e->shed_look_ms = now_ms + RENEW_MS;
+		e->shed_looks = CLASSIFIER_SHEDS;
+	}
+	if (!e->shed_looks)
+		return false;
+	e->shed_looks--;
+	w->owns_generation = e->generation;
+	w->owns_key = wildtab_owns_key(e->wild, w);
+	return w->owns_key;
+}
+
 void engine_shed(struct engine *e, struct wildcard *w, uint64_t now_ms)
 {
 	uint64_t each_ns = lately_ns(e, w, now_ms);
@@ -88,12 +108,30 @@ void engine_shed(struct engine *e, struct wildcard *w, uint64_t now_ms)
 		return;
 	w->shed_ms = now_ms + RENEW_MS;
 	w->shed_flows = w->flows;
-	/* Else the kernel could drop what another wildcard decides on. */
-	if (!limit.asks || !wildtab_owns_key(e->wild, w))
+	if (!limit.asks || !owns_key(e, w, now_ms))
 		return;
 	count_shed(e, w, e->out->shed(e->ctx, wildtab_key(w), &limit));
 	w->shed_until_ms = now_ms + LASTS_MS;
 	e->shed_until_ms = w->shed_until_ms;
+}
+
+void engine_shed_end(struct engine *e, struct wildcard *w)
+{
+	const struct classifier_shed none = {.until_ns = 0};
+
+	if (!w->shed_until_ms)
+		return;
+	count_shed(e, w, e->out->shed(e->ctx, wildtab_key(w), &none));
+	w->shed_until_ms = 0;
+}
+
+void engine_shed_yield(struct engine *e, const struct wildcard *to)
+{
+	if (!e->shed_until_ms)
+		return;
+	for (struct wildcard *w = wildtab_first(e->wild); w; w = w->next)
+		if (w->shed_until_ms && wildtab_may_precede(to, w))
+			engine_shed_end(e, w);
 }
 
 void engine_shed_count(struct engine *e, uint64_t now_ms)

@@ -47,6 +47,11 @@ static bool in_plan(const struct flow_plan *plan, const struct affinity *a)
 	return false;
 }
 
+static bool ends(const struct flow_plan *plan)
+{
+	return plan->count && affinity_ends_cascade(plan->steps[plan->count - 1].a);
+}
+
 /* Those that do not act: why not? */
 static void assign_parts(struct engine_trace *t, const struct flow_plan *plan, bool all)
 {
@@ -57,6 +62,8 @@ static void assign_parts(struct engine_trace *t, const struct flow_plan *plan, b
 
 		if (in_plan(plan, m->a))
 			m->part = TRACE_ACTS;
+		else if (m->wildcard && engine_is_absent(m->wildcard) && (m->a->rank <= last || !ends(plan)))
+			m->part = TRACE_ABSENT;
 		else if (m->a->rank <= last)
 			m->part = TRACE_SHADOWED;
 		else
@@ -99,6 +106,8 @@ static bool taken(struct engine_trace *t, const struct engine *e, const struct f
 		if (!take && !hold)
 			continue;
 		t->outcome = take ? TRACE_PUNTED : TRACE_COPIED;
+		if (s->wildcard && engine_is_silent(s->wildcard))
+			t->outcome = TRACE_SILENT;
 		stop_at(t, s->a);
 		return true;
 	}
@@ -131,7 +140,7 @@ void engine_trace(const struct engine *e, const struct flow_key *k, bool guarded
 
 	memset(t, 0, sizeof(*t));
 	t->after = *k;
-	all = engine_compose(e, k, guarded, f ? f->fixed : NULL, &fresh, &plan);
+	all = engine_compose(e, k, guarded, f ? f->fixed : NULL, &fresh, &plan, NULL);
 	collect(e, k, guarded, f ? f->fixed : NULL, t);
 	assign_parts(t, &plan, all);
 	t->held = hold_find(e->hold, k);
@@ -165,5 +174,5 @@ void engine_flow_plan(const struct engine *e, const struct flow *f, struct flow_
 	if (f->plan.count && f->plan.generation == e->generation)
 		*plan = f->plan;
 	else
-		engine_compose(e, &f->key, f->plan.guarded, f->fixed, &fresh, plan);
+		engine_compose(e, &f->key, f->plan.guarded, f->fixed, &fresh, plan, NULL);
 }

@@ -21,6 +21,7 @@ enum trace_part {
 	TRACE_SHADOWED, /* another one of the same precedence acts (FIX-7, PREC-9) */
 	TRACE_BEYOND,   /* the packet does not get as far as this precedence */
 	TRACE_LEFT_OUT, /* more precedences than a plan has steps */
+	TRACE_ABSENT,   /* its manager is silent: as if it were not there */
 };
 
 struct trace_match {
@@ -35,6 +36,7 @@ enum trace_outcome {
 	TRACE_HELD,       /* behind others of its flow, whose question is open (FA-9) */
 	TRACE_PUNTED,     /* a manager gets it */
 	TRACE_COPIED,     /* a manager gets a copy, and it waits (ACT-7) */
+	TRACE_SILENT,     /* a manager would get it, but is silent: dropped, but for one a second */
 	TRACE_DROPPED,    /* FIX-3 */
 	TRACE_FORWARDED,
 };
@@ -43,7 +45,7 @@ struct engine_trace {
 	struct trace_match matches[ENGINE_TRACE_MAX]; /* in the order in which they are consulted */
 	size_t count;
 	enum trace_outcome outcome;
-	const struct affinity *decider;   /* punted, copied, held, dropped: by this one; else NULL */
+	const struct affinity *decider;   /* punted, copied, held, silent, dropped: by this one; else NULL */
 	const struct held_flow *held;     /* TRACE_HELD */
 	struct flow_key after;            /* the packet with all edits */
 	struct addr next_hop;             /* family 0: by destination */

@@ -161,6 +161,9 @@ static __always_inline bool may_take(struct __sk_buff *skb, const struct planslo
 	uint32_t size = skb->gso_size ? t->header + skb->gso_size : t->len;
 	uint32_t now = planslot_time(bpf_ktime_get_ns());
 
+	/* Counted by what becomes of it then. */
+	if (silent && (tail->set & PLANSLOT_GONE))
+		return false;
 	if ((int32_t)(head->expires - now) <= 0) {
 		count(CLASSIFIER_PLAN_EXPIRED);
 		return false;

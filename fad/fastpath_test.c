@@ -100,8 +100,8 @@ static struct plantab_plan plan_of(const struct packet *p, const struct plan_edi
 	};
 }
 
-/* The counters that the packet moved, other than the one of all. */
-static uint32_t run(struct fixture *f, const uint8_t *packet, size_t len)
+/* The counters that the packet moved, other than the one of all; the heartbeat as it is. */
+static uint32_t run_as_is(struct fixture *f, const uint8_t *packet, size_t len)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = f->frame, .data_out = f->frame, .data_size_out = FRAME,
 		    .repeat = 1);
@@ -113,7 +113,6 @@ static uint32_t run(struct fixture *f, const uint8_t *packet, size_t len)
 	f->frame[13] = packet[0] >> 4 == 6 ? 0xdd : 0x00;
 	memcpy(f->frame + ETH_HLEN, packet, len);
 	opts.data_size_in = (uint32_t)(ETH_HLEN + len);
-	classifier_heartbeat(f->c);
 	classifier_counters(f->c, before);
 	ck_assert_int_eq(bpf_prog_test_run_opts(f->program, &opts), 0);
 	classifier_counters(f->c, after);
@@ -122,6 +121,12 @@ static uint32_t run(struct fixture *f, const uint8_t *packet, size_t len)
 		moved |= (uint32_t)(after[i] - before[i] == 1) << i;
 	f->verdict = (int)opts.retval;
 	return moved;
+}
+
+static uint32_t run(struct fixture *f, const uint8_t *packet, size_t len)
+{
+	classifier_heartbeat(f->c);
+	return run_as_is(f, packet, len);
 }
 
 #define BIT(counter) (1u << CLASSIFIER_##counter)
@@ -413,6 +418,79 @@ START_TEST(test_FA_6_plans_outlive_the_agent)
 }
 END_TEST
 
+/* ---- beside what wildcards say ---- */
+
+/* TCP to port 80 of anything. */
+static struct classifier_key cover_web(struct fixture *f, uint8_t family, uint16_t flags)
+{
+	const struct classifier_shape shape = {
+		.family = family, .proto_mask = 0xff, .dport_mask = 0xffff, .flags = flags};
+	const struct classifier_key key = {.family = family, .proto = IPPROTO_TCP, .dport = 80, .shape = family};
+
+	ck_assert(classifier_shape(f->c, family, &shape));
+	ck_assert(classifier_wildcard_add(f->c, &key));
+	return key;
+}
+
+/* Too many ask: that is for those that would come up. */
+START_TEST(test_FA_5_what_has_a_plan_is_not_shed)
+{
+	const struct netns_packet *both[] = {&tcp4, &tcp6};
+	struct fixture f;
+
+	begin(&f);
+	for (int i = 0; i < 2; i++) {
+		const struct classifier_shed nothing = {.until_ns = (now_ms() + 1000000) * 1000000,
+							.each_ns = 1000000000000,
+							.share_ns = 1000000000000,
+							.asks = 0x8000};
+		struct classifier_key key = cover_web(&f, i ? 6 : 4, 0);
+		struct plantab_plan plan = place(&f, both[i]);
+		struct netns_packet other = *both[i];
+
+		plan.up = 0x02;
+		plan.asks = true;
+		plantab_put(f.plans, f.at, &plan, &f);
+		classifier_shed(f.c, &key, &nothing);
+		other.sport++;
+		while (run_described(&f, &other, 0x10) == BIT(PUNTED_WILDCARD))
+			;
+		ck_assert_uint_eq(run_described(&f, &other, 0x10), BIT(DROPPED_SHED));
+		ck_assert_uint_eq(run_described(&f, both[i], 0x10), BIT(PLAN));
+		/* A question of its. */
+		ck_assert_uint_eq(run_described(&f, both[i], 0x12), BIT(PLAN_INTEREST) | BIT(DROPPED_SHED));
+		ck_assert_uint_eq(run_described(&f, both[i], 0x10), BIT(PLAN));
+	}
+	end(&f);
+}
+END_TEST
+
+START_TEST(test_FA_6_what_is_dropped_without_an_agent)
+{
+	const struct netns_packet *both[] = {&tcp4, &tcp6};
+	uint8_t packet[FRAME];
+	struct fixture f;
+
+	begin(&f);
+	classifier_gone_until(f.c, now_ms() + 1000000);
+	for (int i = 0; i < 2; i++) {
+		struct plantab_plan plan = place(&f, both[i]);
+		size_t len = netns_build(both[i], packet);
+
+		cover_web(&f, i ? 6 : 4, CLASSIFIER_SHAPE_DROP_GONE);
+		classifier_silence(f.c);
+		ck_assert_uint_eq(run_as_is(&f, packet, len), BIT(PLAN)); /* as a manager said */
+		plan.needs_agent = true;
+		plantab_put(f.plans, f.at, &plan, &f);
+		ck_assert_uint_eq(run_as_is(&f, packet, len), BIT(DROPPED_GONE));
+		ck_assert_int_eq(f.verdict, TC_ACT_SHOT);
+		ck_assert_uint_eq(run(&f, packet, len), BIT(PLAN));
+		ck_assert_uint_eq(plantab_take(f.plans, f.at).packets, 2);
+	}
+	end(&f);
+}
+END_TEST
+
 /* ---- figures, when asked for: TURNOUT_BENCH=1 build/release/fad/fastpath_test ---- */
 
 static void time_one(struct fixture *f, const struct netns_packet *d, const char *what)
@@ -486,6 +564,8 @@ int main(void)
 	tcase_add_test(t, test_FA_7_bad_sum_does_not_reach_the_next_hop);
 	tcase_add_test(t, test_FIX_3_drops);
 	tcase_add_test(t, test_FA_6_plans_outlive_the_agent);
+	tcase_add_test(t, test_FA_5_what_has_a_plan_is_not_shed);
+	tcase_add_test(t, test_FA_6_what_is_dropped_without_an_agent);
 	if (getenv("TURNOUT_BENCH"))
 		tcase_add_test(t, figures);
 	tcase_set_timeout(t, 120);

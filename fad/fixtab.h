@@ -39,6 +39,7 @@ struct flow_plan {
 	bool far;             /* what engine_send_far() does: a step adjusts sequence numbers, or there is a tunnel */
 	const struct wire_tunnel *tunnel; /* of the last step; NULL: none */
 	bool guarded;                     /* composed for what FA-8 protects */
+	bool silent;                      /* wildcards of silent managers were left out, as they say (on-silence) */
 };
 
 struct fixed {

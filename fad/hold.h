@@ -36,7 +36,8 @@ struct held_flow {
 	uint32_t tries;    /* punts so far */
 	/* The caller's: who was asked, at which rank, and under which wildcard (its lineage; 0: none). */
 	uint64_t asked_manager, asked_rank, asked_under;
-	bool punted; /* the caller's: what asks is a packet itself, to come back before the others go on */
+	uint32_t asked_number; /* of that wildcard; another may have it when it has gone */
+	bool punted;           /* the caller's: what asks is a packet itself, to come back before the others go on */
 	uint32_t count;
 	struct held_packet *first, *last;
 	struct held_flow *next, *prev; /* oldest punt first */

@@ -136,9 +136,7 @@ static int open_kernel(struct agent *a)
 		classifier_fallback(a->classifier, &((const struct addr *)a->conf.fallback.items)[i],
 				    a->conf.fallback_for);
 	status = classifier_attach_port(a->classifier, port_kernel_ifindex(a->port));
-	if (status == EXITCODE_OK)
-		status = netlink_open(&a->netlink, a->loop, &agent_netlink_handler, a);
-	return status == EXITCODE_OK ? mtu_open(&a->mtu, a->loop) : status;
+	return status == EXITCODE_OK ? netlink_open(&a->netlink, a->loop, &agent_netlink_handler, a) : status;
 }
 
 static int open_engine(struct agent *a)
@@ -195,6 +193,8 @@ static int start(struct agent *a, const struct daemon_options *o)
 		status = open_kernel(a);
 	if (status == EXITCODE_OK)
 		status = drop_capabilities(a, true);
+	if (status == EXITCODE_OK)
+		status = mtu_open(&a->mtu); /* its thread has the privileges left */
 	if (status == EXITCODE_OK)
 		status = open_engine(a);
 	if (status == EXITCODE_OK)

@@ -17,6 +17,12 @@ struct deny_limit {
 	uint32_t sent;
 };
 
+/* Questions in a row that had no answer in time. */
+struct answer_row {
+	uint32_t unanswered;
+	uint64_t since_ms; /* when the first of them was asked */
+};
+
 struct manager {
 	struct endpoint_peer peer; /* where it last spoke from */
 	uint64_t incarnation;
@@ -25,6 +31,8 @@ struct manager {
 	uint32_t wildcards, fixed; /* affinities held */
 	uint64_t matches;          /* messages sent to it */
 	uint64_t denied, timeouts; /* its updates refused; questions to it without an answer in time */
+	struct answer_row row;     /* of all questions to it */
+	uint32_t silent_wildcards; /* of its wildcards: those under which it does not answer */
 	struct deny_limit denies;
 	uint32_t longest_ttl_s; /* of its wildcards, when last looked */
 	bool silent;            /* when last looked */

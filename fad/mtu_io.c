@@ -2,6 +2,10 @@
 /*
  * The least MTU there is, by rtnetlink, see mtu_io.h.
  *
+ * In a thread of its own: who lists links waits for the kernel's lock on its
+ * configuration, which others may hold for long, and packets must not wait.
+ * The thread owns all but the results, which are atomic.
+ *
  * Links are few, and the kernel does not tell when IPv6's own MTU of one
  * changes: they are listed anew all the time.  Routes may be a million: they
  * are listed once, a piece at a time, and then a filter in the kernel lets
@@ -18,10 +22,16 @@
 #include <linux/ipv6.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <systemd/sd-event.h>
+#include <unistd.h>
 
 #include "lib/daemon.h"
 #include "lib/exitcode.h"
@@ -31,18 +41,25 @@
 #define ACCURACY_US     50000
 #define STALE_MS        1500
 #define ROOM            (32 << 10)
-#define READS_PER_EVENT 4 /* of a long list; packets are not to wait for it */
 
 struct mtu {
+	pthread_t thread;
+	bool running;
+	int end; /* an eventfd: the thread is to end */
+	/* The thread's results.  Those that others depend on are stored before them. */
+	_Atomic bool routes_known;
+	_Atomic uint64_t links_ms; /* when the list of links was begun that counts */
+	_Atomic uint32_t links, routes;
+	/* The thread's own. */
+	sd_event *loop;
 	struct mnl_socket *socket;
-	sd_event_source *source, *timer;
+	sd_event_source *source, *timer, *ending;
 	uint32_t seq;
 	enum { IDLE, LINKS, ROUTES4, ROUTES6 } list; /* what is being listed */
 	bool interrupted;                            /* links changed meanwhile */
 	bool lost;                                   /* news of routes, since their list was begun */
-	bool routes_known;
-	uint64_t begun_ms, links_ms; /* when the list of links was begun that is being read, that counts */
-	uint32_t links_so_far, links, routes;
+	uint64_t begun_ms; /* when the list of links was begun that is being read */
+	uint32_t links_so_far;
 	char buffer[ROOM];
 };
 
@@ -180,20 +197,16 @@ static void handle(struct mtu *m, size_t bytes)
 static int on_readable(sd_event_source *source, int fd, uint32_t events, void *ctx)
 {
 	struct mtu *m = ctx;
+	ssize_t got;
 
 	(void)source;
 	(void)events;
-	for (int i = 0; i < READS_PER_EVENT; i++) {
-		ssize_t got = recv(fd, m->buffer, sizeof(m->buffer), MSG_DONTWAIT);
-
-		if (got > 0) {
-			handle(m, (size_t)got);
-		} else if (got < 0 && errno == ENOBUFS) {
-			m->lost = true; /* routes are listed again */
-			m->routes_known = false;
-		} else {
-			break;
-		}
+	got = recv(fd, m->buffer, sizeof(m->buffer), MSG_DONTWAIT);
+	if (got > 0) {
+		handle(m, (size_t)got);
+	} else if (got < 0 && errno == ENOBUFS) {
+		m->lost = true; /* routes are listed again */
+		m->routes_known = false;
 	}
 	return 0;
 }
@@ -251,7 +264,52 @@ static int open_socket(struct mtu *m)
 	return 0;
 }
 
-int mtu_open(struct mtu **out, sd_event *loop)
+static int on_end(sd_event_source *source, int fd, uint32_t events, void *ctx)
+{
+	(void)fd;
+	(void)events;
+	(void)ctx;
+	return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
+static void *work(void *ctx)
+{
+	struct mtu *m = ctx;
+
+	sd_event_loop(m->loop);
+	return NULL;
+}
+
+/* Signals are the main thread's. */
+static int start(struct mtu *m)
+{
+	sigset_t all, before;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = pthread_create(&m->thread, NULL, work, m);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	m->running = r == 0;
+	return -r;
+}
+
+static int watch(struct mtu *m)
+{
+	int r = sd_event_new(&m->loop);
+
+	if (r >= 0)
+		r = sd_event_add_io(m->loop, &m->ending, m->end, EPOLLIN, on_end, NULL);
+	if (r >= 0)
+		r = sd_event_add_io(m->loop, &m->source, mnl_socket_get_fd(m->socket), EPOLLIN, on_readable, m);
+	if (r >= 0)
+		r = sd_event_add_time_relative(m->loop, &m->timer, CLOCK_MONOTONIC, 0, ACCURACY_US, on_time, m);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(m->timer, SD_EVENT_ON);
+	return r < 0 ? r : 0;
+}
+
+int mtu_open(struct mtu **out)
 {
 	struct mtu *m = calloc(1, sizeof(*m));
 	int r = m ? 0 : -ENOMEM;
@@ -259,14 +317,13 @@ int mtu_open(struct mtu **out, sd_event *loop)
 	*out = NULL;
 	if (m) {
 		m->routes = UINT32_MAX;
-		r = open_socket(m);
+		m->end = eventfd(0, EFD_CLOEXEC);
+		r = m->end < 0 ? -errno : open_socket(m);
 	}
 	if (r == 0)
-		r = sd_event_add_io(loop, &m->source, mnl_socket_get_fd(m->socket), EPOLLIN, on_readable, m);
-	if (r >= 0)
-		r = sd_event_add_time_relative(loop, &m->timer, CLOCK_MONOTONIC, 0, ACCURACY_US, on_time, m);
-	if (r >= 0)
-		r = sd_event_source_set_enabled(m->timer, SD_EVENT_ON);
+		r = watch(m);
+	if (r == 0)
+		r = start(m);
 	if (r < 0) {
 		log_error("netlink: cannot read MTUs: %s", strerror(-r));
 		mtu_close(m);
@@ -276,9 +333,11 @@ int mtu_open(struct mtu **out, sd_event *loop)
 	return EXITCODE_OK;
 }
 
-uint32_t mtu_least(const struct mtu *m)
+uint32_t mtu_least(const struct mtu *m, uint64_t now_ms)
 {
-	if (!m->routes_known || !m->links_ms || daemon_now_ms() - m->links_ms > STALE_MS)
+	uint64_t links_ms = m->links_ms;
+
+	if (!m->routes_known || !links_ms || (now_ms > links_ms && now_ms - links_ms > STALE_MS))
 		return 0;
 	return less(m->links, m->routes);
 }
@@ -287,9 +346,17 @@ void mtu_close(struct mtu *m)
 {
 	if (!m)
 		return;
+	if (m->running) {
+		eventfd_write(m->end, 1);
+		pthread_join(m->thread, NULL);
+	}
+	sd_event_source_disable_unref(m->ending);
 	sd_event_source_disable_unref(m->timer);
 	sd_event_source_disable_unref(m->source);
+	sd_event_unref(m->loop);
 	if (m->socket)
 		mnl_socket_close(m->socket);
+	if (m->end >= 0)
+		close(m->end);
 	free(m);
 }

@@ -22,6 +22,7 @@
 
 /* In `set`, beside PLAN_SRC to PLAN_DPORT (plan.h). */
 #define PLANSLOT_ASKS 0x10 /* what `up` names is to be decided by a manager: never without an agent */
+#define PLANSLOT_GONE 0x20 /* not at all without an agent: what is covered without one is dropped (FA-6) */
 
 /* `up` beyond the interest bits 0 to 6, which a packet may show to the kernel. */
 #define PLANSLOT_DATA 0x40
@@ -51,7 +52,7 @@ struct planslot_tail {
 	uint16_t addresses, ports; /* struct plan_delta */
 	uint16_t up;               /* interest bits that bring a packet up */
 	uint8_t proto;
-	uint8_t set; /* PLAN_*, PLANSLOT_ASKS */
+	uint8_t set; /* PLAN_*, PLANSLOT_ASKS, PLANSLOT_GONE */
 };
 
 struct planslot4 {

@@ -162,7 +162,7 @@ static void fill_tail(struct planslot_tail *to, const struct plantab_plan *p)
 		.ports = p->delta.ports,
 		.up = p->up,
 		.proto = p->key.proto,
-		.set = (uint8_t)(e->set | (p->asks ? PLANSLOT_ASKS : 0)),
+		.set = (uint8_t)(e->set | (p->asks ? PLANSLOT_ASKS : 0) | (p->needs_agent ? PLANSLOT_GONE : 0)),
 	};
 }
 

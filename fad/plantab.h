@@ -34,6 +34,7 @@ struct plantab_plan {
 	struct addr next_hop; /* family 0: by destination address */
 	uint16_t up;          /* interest bits that bring a packet up */
 	bool asks;            /* a manager wants to decide about those */
+	bool needs_agent;     /* the kernel must not carry it out without one */
 	uint64_t expires_ms;
 };
 

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <utlist.h>
 
-#include "fad/manager.h"
 #include "lib/hash.h"
 
 /* One masked key under one shape. */
@@ -40,6 +39,7 @@ struct wildtab {
 	struct cell *cells; /* all slots, by key; shape included */
 	size_t cell_mask;   /* their number less one, a power of two less one */
 	struct wildcard *all;
+	uint32_t *numbers; /* from `count` on those that no wildcard has */
 	size_t count;
 	uint64_t serial;
 };
@@ -54,10 +54,15 @@ struct wildtab *wildtab_new(uint32_t limit, const uint64_t hash_key[2], const st
 	while (cells < (size_t)limit * 4) /* each may have two keys */
 		cells *= 2;
 	t->cells = calloc(cells, sizeof(*t->cells));
-	if (!t->cells) {
+	t->numbers = calloc((size_t)limit + 1, sizeof(*t->numbers));
+	if (!t->cells || !t->numbers) {
+		free(t->cells);
+		free(t->numbers);
 		free(t);
 		return NULL;
 	}
+	for (uint32_t i = 0; i < limit; i++)
+		t->numbers[i] = i;
 	t->cell_mask = cells - 1;
 	t->limit = limit;
 	memcpy(t->hash_key, hash_key, sizeof(t->hash_key));
@@ -73,6 +78,7 @@ void wildtab_free(struct wildtab *t)
 	while (t->all)
 		wildtab_remove(t, t->all);
 	free(t->cells);
+	free(t->numbers);
 	free(t);
 }
 
@@ -83,7 +89,8 @@ static void shape_of(const struct wire_wildcard *m, struct classifier_shape *s)
 		.proto_mask = m->proto ? 0xff : 0,
 		.sport_mask = m->sport ? 0xffff : 0,
 		.dport_mask = m->dport ? 0xffff : 0,
-		.flags = m->flags & WIRE_FLAG_PROTECTED ? CLASSIFIER_SHAPE_PROTECTED : 0,
+		.flags = (m->flags & WIRE_FLAG_PROTECTED ? CLASSIFIER_SHAPE_PROTECTED : 0) |
+			 (m->flags & WIRE_FLAG_DROP_GONE ? CLASSIFIER_SHAPE_DROP_GONE : 0),
 	};
 	memcpy(s->src_mask, m->src_mask, 16);
 	memcpy(s->dst_mask, m->dst_mask, 16);
@@ -318,8 +325,17 @@ bool wildtab_add(struct wildtab *t, struct wildcard *w)
 	w->next_in_slot = slot->first;
 	slot->first = w;
 	DL_APPEND(t->all, w);
-	t->count++;
+	w->number = t->numbers[t->count++];
 	return true;
+}
+
+void wildtab_replace(struct wildcard *w, struct wildcard *older)
+{
+	uint32_t number = w->number;
+
+	w->lineage = older->lineage;
+	w->number = older->number;
+	older->number = number;
 }
 
 void wildtab_remove(struct wildtab *t, struct wildcard *w)
@@ -332,7 +348,7 @@ void wildtab_remove(struct wildtab *t, struct wildcard *w)
 	*at = w->next_in_slot;
 	slot_put(t, slot);
 	DL_DELETE(t->all, w);
-	t->count--;
+	t->numbers[--t->count] = w->number;
 	affinity_clear(&w->a);
 	free(w);
 }
@@ -377,14 +393,17 @@ static bool equal(const struct wildcard *w, const struct manager *manager, const
 struct wildcard *wildtab_find(struct wildtab *t, const struct manager *manager, const struct wire_wildcard *match,
 			      const struct wire_range *ranges, uint8_t range_count, affinity_rank rank)
 {
+	static const uint16_t kinds[] = {0, CLASSIFIER_SHAPE_PROTECTED, CLASSIFIER_SHAPE_DROP_GONE,
+					 CLASSIFIER_SHAPE_PROTECTED | CLASSIFIER_SHAPE_DROP_GONE};
 	struct classifier_shape masks;
 	struct classifier_key key;
 	struct wild_slot *slot;
 	int number;
 
 	shape_of(match, &masks);
-	/* Flags are no match field (WILD-4): the equal one may be of the other kind. */
-	for (int turn = 0; turn < 2; turn++, masks.flags ^= CLASSIFIER_SHAPE_PROTECTED) {
+	/* Flags are no match field (WILD-4): the equal one may be of another kind. */
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		masks.flags = kinds[i];
 		number = shape_find(t, &masks);
 		if (number < 0)
 			continue;
@@ -603,13 +622,19 @@ static bool overlap(const struct wire_wildcard *x, const struct wire_wildcard *y
 	       overlap_bytes(x->dst, x->dst_mask, y->dst, y->dst_mask);
 }
 
+bool wildtab_may_precede(const struct wildcard *x, const struct wildcard *w)
+{
+	return x != w && better(x, w) &&
+	       (x->a.rank == w->a.rank || x->a.interest_count || affinity_ends_cascade(&x->a)) &&
+	       overlap(&x->match, &w->match);
+}
+
 bool wildtab_owns_key(const struct wildtab *t, const struct wildcard *w)
 {
 	if (w->range_count)
 		return false;
 	for (const struct wildcard *x = t->all; x; x = x->next)
-		if (x != w && better(x, w) && (x->a.rank == w->a.rank || affinity_ends_cascade(&x->a)) &&
-		    overlap(&x->match, &w->match))
+		if (wildtab_may_precede(x, w))
 			return false;
 	return true;
 }

@@ -19,9 +19,18 @@
 
 #include "fad/affinity.h"
 #include "fad/classifier.h"
+#include "fad/manager.h"
 #include "lib/addr.h"
 
 #define WILDTAB_MAX_MATCHES 64
+
+/* How its manager answers the questions under a wildcard; the caller's. */
+struct wild_silence {
+	struct answer_row row;
+	uint32_t times;    /* how often it became silent */
+	uint64_t since_ms; /* since when it is; 0: it is not */
+	uint64_t probe_ms; /* while it is: when it may be asked again */
+};
 
 struct wildcard {
 	struct affinity a;
@@ -31,17 +40,21 @@ struct wildcard {
 	uint8_t advertise_count;
 	struct wire_advertise advertise[WIRE_MAX_ACTIONS]; /* resolved: address never of family 0 */
 	uint16_t mask_bits;
-	uint64_t flows;                /* punted under it */
-	uint64_t denies;               /* updates refused: to replace it, or of a flow that it covers */
-	uint64_t drops;                /* packets it drops, and those held for its manager's answer in vain */
-	uint64_t punt_ns;              /* when, on the engine's clock, the questions so far are paid for (FA-5) */
-	uint64_t shed_flows;           /* what `flows` was when the kernel last heard that too many ask (FA-5) */
-	uint64_t shed_ms;              /* not before that does it hear it again */
-	uint64_t shed_until_ms;        /* until then it lets some of them not come up; 0: what it did is counted */
-	uint64_t timeouts;             /* questions under it without an answer in time */
+	uint64_t flows;           /* punted under it */
+	uint64_t denies;          /* updates refused: to replace it, or of a flow that it covers */
+	uint64_t drops;           /* packets it drops, and those held for its manager's answer in vain */
+	uint64_t punt_ns;         /* when, on the engine's clock, the questions so far are paid for (FA-5) */
+	uint64_t shed_flows;      /* what `flows` was when the kernel last heard that too many ask (FA-5) */
+	uint64_t shed_ms;         /* not before that does it hear it again */
+	uint64_t shed_until_ms;   /* until then it lets some of them not come up; 0: what it did is counted */
+	uint64_t owns_generation; /* the caller's: of wildtab_owns_key(), and what that said */
+	bool owns_key;
+	uint64_t timeouts; /* questions under it without an answer in time */
+	struct wild_silence silence;
 	uint64_t made_ms;              /* when the first of its lineage was stored */
 	uint64_t serial;               /* position in listings */
 	uint64_t lineage;              /* serial of the first of those that replaced each other */
+	uint32_t number;               /* below the table's limit, no other has it; stays when one replaces another */
 	struct wildcard *next_in_slot; /* same masked key */
 	struct wildcard *next, *prev;  /* all of them, oldest first */
 	struct wild_slot *slot;
@@ -67,6 +80,8 @@ struct wildcard *wildtab_find(struct wildtab *t, const struct manager *manager, 
  * failure, full (no room, or no shape left), ownership stays with the caller.
  */
 bool wildtab_add(struct wildtab *t, struct wildcard *w);
+/* w, just stored, goes on as the one of this lineage; the older one is to be removed next. */
+void wildtab_replace(struct wildcard *w, struct wildcard *older);
 /* Take out and free. */
 void wildtab_remove(struct wildtab *t, struct wildcard *w);
 
@@ -86,9 +101,11 @@ bool wildtab_ports_matter(const struct wildtab *t, const struct flow_key *k);
 bool wildtab_covers(const struct wildtab *t, const struct flow_key *k, const struct manager *manager);
 
 /*
- * Is every packet of this wildcard's masked key, as far as no better rank takes it, for this wildcard to act on?  Not
- * if it has ranges, or if another one overlaps it that is better, and of its rank or one that ends the cascade.
+ * May a packet of w's masked key be for x to decide on, or to report, before w sees it?  If it overlaps w and is
+ * better, and is of its rank, has interest criteria or ends the cascade.
  */
+bool wildtab_may_precede(const struct wildcard *x, const struct wildcard *w);
+/* Is every packet of this wildcard's masked key for it alone?  Not if it has ranges, or if another may precede it. */
 bool wildtab_owns_key(const struct wildtab *t, const struct wildcard *w);
 /* Its masked key, as the classifier knows it. */
 const struct classifier_key *wildtab_key(const struct wildcard *w);

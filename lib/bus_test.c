@@ -9,14 +9,19 @@
 #include <check.h>
 #include <errno.h>
 #include <ftw.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -684,6 +689,46 @@ static void keep_error(void *ctx, const Turnout__Reply *reply)
 	snprintf(w->source, sizeof(w->source), "%s", reply->error);
 }
 
+/* From now on nobody in this process is accepted, for this reason. */
+static void refuse_connections(int error)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_accept4, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+
+	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+/* ZeroMQ would abort, or ask again without an end. */
+START_TEST(test_lack_of_memory_or_descriptors_makes_a_client_wait_ARCH_10)
+{
+	static const int lacks[] = {EMFILE, ENFILE, ENOMEM, ENOBUFS};
+	struct fixture *f = setup();
+	const struct timespec while_ms = {.tv_nsec = 500000000};
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	struct daemon d = {0};
+	clock_t before;
+	int fd;
+
+	refuse_connections(lacks[_i]);
+	ck_assert_int_eq(bus_server_new(&d.server, f->loop, f->dir, "fad", handle, release, &d), 0);
+	snprintf(to.sun_path, sizeof(to.sun_path), "%s/fad.sock", f->dir);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	before = clock(); /* of all threads */
+	nanosleep(&while_ms, NULL);
+	ck_assert_int_lt(clock() - before, CLOCKS_PER_SEC / 10);
+	close(fd);
+	bus_server_free(d.server);
+	teardown(f);
+}
+END_TEST
+
 START_TEST(test_reply_too_large_becomes_an_error)
 {
 	struct fixture *f = setup();
@@ -734,6 +779,7 @@ int main(void)
 	tcase_add_test(peers, test_garbage_at_the_router_is_counted_and_answered);
 	tcase_add_test(peers, test_noise_does_not_stop_the_daemon);
 	tcase_add_test(peers, test_client_that_does_not_read_costs_bounded_memory);
+	tcase_add_loop_test(peers, test_lack_of_memory_or_descriptors_makes_a_client_wait_ARCH_10, 0, 4);
 	tcase_add_test(peers, test_reply_too_large_becomes_an_error);
 	suite_add_tcase(suite, calls);
 	suite_add_tcase(suite, loop);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/conf.h"
+#include "tests/fuzz/config.h"
 
 struct fuzz_item {
 	char *name;
@@ -24,15 +25,6 @@ struct fuzz_config {
 	struct conf_list peers, addrs, items;
 	struct fuzz_item item;
 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-const char *__lsan_default_suppressions(void);
-
-/* libfyaml 0.7.12 loses a scan buffer on some malformed input; a process that refuses its file ends anyway. */
-const char *__lsan_default_suppressions(void)
-{
-	return "leak:libfyaml.so";
-}
 
 static const struct conf_choice choices[] = {{"a", 1}, {"b", 2}, {NULL, 0}};
 

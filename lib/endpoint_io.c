@@ -199,11 +199,15 @@ static void receive_one(struct endpoint *ep, struct incoming *in, bool truncated
 	judge(ep, in);
 }
 
-/* By which way others are heard tells what fails when they are not. */
-static void note_way(struct endpoint *ep, const struct endpoint_peer *from, bool group, uint64_t now_ms)
+/* What a group brings back to who sent it. */
+static bool is_own(const struct endpoint *ep, const struct endpoint_peer *from)
 {
-	if (from->port == ep->port && addr_equal(&from->addr, &ep->self.addr))
-		return;
+	return from->port == ep->port && addr_equal(&from->addr, &ep->self.addr);
+}
+
+/* By which way others are heard tells what fails when they are not. */
+static void note_way(struct endpoint *ep, bool group, uint64_t now_ms)
+{
 	ep->counts[group ? ENDPOINT_GROUP_HEARD : ENDPOINT_DIRECT_HEARD]++;
 	*(group ? &ep->group_ms : &ep->direct_ms) = now_ms;
 }
@@ -215,7 +219,7 @@ static void receive_batch(struct endpoint *ep, unsigned n, bool group)
 
 	for (unsigned i = 0; i < n; i++) {
 		struct incoming in;
-		bool truncated = rx->messages[i].msg_hdr.msg_flags & MSG_TRUNC;
+		bool truncated = rx->messages[i].msg_hdr.msg_flags & MSG_TRUNC, own;
 
 		/* Not the whole struct: decoding starts the message itself. */
 		memset(&in.from, 0, sizeof(in.from));
@@ -229,12 +233,14 @@ static void receive_batch(struct endpoint *ep, unsigned n, bool group)
 			ep->counts[ENDPOINT_SOURCE]++; /* nobody to answer to */
 			continue;
 		}
-		if (!endpoint_trust_hears(ep->trust, &in.from.addr)) {
+		own = is_own(ep, &in.from);
+		if (!own)
+			note_way(ep, group, now_ms);
+		if (!own && !endpoint_trust_hears(ep->trust, &in.from.addr)) {
 			ep->counts[ENDPOINT_SENDER]++;
 			log_drop(ep, &in, "sender: ", "not in security.accept-from");
 			continue;
 		}
-		note_way(ep, &in.from, group, now_ms);
 		receive_one(ep, &in, truncated);
 	}
 }
@@ -256,9 +262,12 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 	n = recvmmsg(fd, rx->messages, ENDPOINT_BATCH, MSG_DONTWAIT, NULL);
 	if (n < 0) /* nothing there, or an error of the past that reading it has cleared */
 		return 0;
+	/* What it is answered with leaves here: nothing has to wake the loop for it once more. */
+	ep->queue.batching = true;
 	receive_batch(ep, (unsigned)n, s->group.family != 0);
 	if (ep->handler->batch_end != NULL)
 		ep->handler->batch_end(ep->ctx);
+	ep->queue.batching = false;
 	endpoint_flush(ep);
 	return 0;
 }

@@ -16,6 +16,9 @@
 #include "lib/endpoint_priv.h"
 #include "lib/exitcode.h"
 
+#define LEAST_SECRET 8  /* whoever records one message can try all shorter ones */
+#define GOOD_SECRET  16 /* bytes; fewer are taken with a warning */
+
 #define NOT_FOR_OTHERS (S_IRWXO | S_IWGRP) /* a group may read, as for a daemon that does not run as root */
 
 static int check_file(int fd, const char *path)
@@ -61,11 +64,18 @@ static int add_secret(struct auth_ring *ring, const struct security_key_conf *ke
 {
 	if (len > 0 && secret[len - 1] == '\n')
 		len--;
-	if (len == 0 || len > AUTH_MAX_SECRET) {
-		log_error("key file %s: a secret has 1 to %d bytes, a newline at the end not counted", key->file,
-			  AUTH_MAX_SECRET);
+	if (len < LEAST_SECRET || len > AUTH_MAX_SECRET) {
+		log_error("key file %s: a secret has %d to %d bytes, a newline at the end not counted; this one has "
+			  "%s%zu",
+			  key->file, LEAST_SECRET, AUTH_MAX_SECRET, len > AUTH_MAX_SECRET ? "more: at least " : "",
+			  len);
 		return EXITCODE_CONFIG;
 	}
+	if (len < GOOD_SECRET)
+		log_warning(
+			"key file %s: a secret of %zu bytes may be guessed; %d or more random ones are better, as of: "
+			"openssl rand -hex 32",
+			key->file, len, GOOD_SECRET);
 	if (!auth_ring_add(ring, key->id, (unsigned)key->scheme, secret, len, key->identities.items,
 			   key->identities.count)) {
 		log_error("key %u: this machine's libcrypto does not offer %s", key->id,

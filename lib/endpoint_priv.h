@@ -81,6 +81,7 @@ struct endpoint_queue {
 	size_t head, count;
 	sd_event_source *flush; /* runs before the loop looks at anything else */
 	bool blocked;           /* the kernel's buffer is full: waiting for EPOLLOUT */
+	bool batching;          /* it is emptied at the end of the batch that is being received */
 };
 
 struct endpoint_bucket {

@@ -176,7 +176,7 @@ static void commit(struct endpoint *ep, const struct addr *to, uint16_t port, si
 		return;
 	if (q->count >= ENDPOINT_BATCH)
 		endpoint_flush(ep);
-	else if (q->count == 1)
+	else if (q->count == 1 && !q->batching)
 		sd_event_source_set_enabled(q->flush, SD_EVENT_ONESHOT);
 }
 

@@ -17,6 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/capture_fixture.h"
+#include "lib/check_main.h"
 #include "lib/daemon.h"
 #include "lib/endpoint_io.h"
 #include "lib/exitcode.h"
@@ -697,12 +699,14 @@ END_TEST
 
 START_TEST(test_ARCH_4_group_and_unicast_peers_hear)
 {
+	struct conf_prefix from = {.addr = own_address(2), .plen = 32}; /* of b alone: of itself it needs no word */
 	struct third t;
 	struct side a, b;
 
 	prepare(&a, 1);
 	prepare(&b, 2);
 	a.says_hello = true;
+	a.security.accept_from = (struct conf_list){&from, 1};
 	a.control.multicast = b.control.multicast = true;
 	a.control.groups = (struct conf_list){&a.group, 1};
 	b.control.groups = (struct conf_list){&b.group, 1};
@@ -717,7 +721,7 @@ START_TEST(test_ARCH_4_group_and_unicast_peers_hear)
 	ck_assert(run_until(&b.messages, 2));
 	ck_assert_uint_eq(b.last.h.destination, 0);
 	ck_assert_uint_eq(counter(&a, "own-heard"), 2); /* its own, by the group: no error */
-	ck_assert_uint_eq(counter(&a, "replay") + counter(&a, "not-for-us"), 0);
+	ck_assert_uint_eq(counter(&a, "replay") + counter(&a, "not-for-us") + counter(&a, "sender"), 0);
 	ck_assert_uint_eq(counter(&b, "group-heard"), 2);
 	ck_assert_uint_eq(counter(&a, "group-heard"), 0);
 	ck_assert_uint_ge(counter(&b, "direct-heard"), 1);
@@ -865,6 +869,42 @@ START_TEST(test_SEC_3_key_file_others_can_change_is_refused)
 }
 END_TEST
 
+/* What can be guessed from one recorded message. */
+START_TEST(test_SEC_3_short_secret_is_refused_or_warned_of)
+{
+	static const struct {
+		const char *secret;
+		int status;
+		bool warns;
+	} cases[] = {{"1234567", EXITCODE_CONFIG, false},
+		     {"1234567\n", EXITCODE_CONFIG, false},
+		     {"12345678\n", EXITCODE_OK, true},
+		     {"123456789012345\n", EXITCODE_OK, true},
+		     {"1234567890123456", EXITCODE_OK, false}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct security_key_conf key = {.id = 1, .scheme = WIRE_SCHEME_HMAC_SHA256};
+		struct security_conf security = {.keys = {&key, 1}};
+		struct endpoint_trust *trust;
+		struct capture c;
+		const char *said;
+		char file[64];
+
+		write_key(file, cases[i].secret, 0600);
+		key.file = file;
+		capture_start(&c);
+		ck_assert_int_eq(endpoint_trust_load(&trust, &security), cases[i].status);
+		said = capture_end(&c);
+		endpoint_trust_free(trust);
+		ck_assert_msg((strstr(said, "may be guessed") != NULL) == cases[i].warns, "%zu: %s", i, said);
+		ck_assert_msg((strstr(said, "8 to 128 bytes") != NULL) == (cases[i].status != EXITCODE_OK), "%zu: %s",
+			      i, said);
+		ck_assert(!*said || strstr(said, file));
+		unlink(file);
+	}
+}
+END_TEST
+
 /* Another secret under another id; who is known stays known, and the old key is good until it is taken away. */
 START_TEST(test_SEC_3_keys_roll_while_it_runs)
 {
@@ -927,6 +967,7 @@ START_TEST(test_SEC_1_only_configured_senders_are_heard)
 	third_send(&t, &b);
 	run_for(30);
 	ck_assert_uint_eq(counter(&b, "sender"), 1);
+	ck_assert_uint_eq(counter(&b, "direct-heard"), 1); /* it did get here, which doctor wants to know */
 	ck_assert_uint_eq(counter(&b, "challenges-sent"), 0);
 	stop(&b);
 	prepare(&b, 2);
@@ -1124,8 +1165,6 @@ int main(void)
 {
 	Suite *suite = suite_create("endpoint");
 	TCase *tc = tcase_create("endpoint"), *conf = tcase_create("configuration");
-	SRunner *sr;
-	int failed;
 
 	log_open("endpoint_test", false);
 	tcase_set_timeout(tc, 30);
@@ -1148,6 +1187,7 @@ int main(void)
 	tcase_add_test(tc, opening_says_what_is_missing);
 	tcase_add_test(tc, test_SEC_4_flood_of_one_source_draws_a_bounded_number_of_replies);
 	tcase_add_test(tc, test_SEC_3_key_file_others_can_change_is_refused);
+	tcase_add_test(tc, test_SEC_3_short_secret_is_refused_or_warned_of);
 	tcase_add_test(tc, test_SEC_3_keys_roll_while_it_runs);
 	tcase_add_test(tc, test_SEC_1_only_configured_senders_are_heard);
 	tcase_add_test(tc, test_ARCH_4_group_is_heard_by_others_on_the_same_machine);
@@ -1157,11 +1197,5 @@ int main(void)
 	tcase_add_test(conf, test_SEC_3_security_configuration);
 	suite_add_tcase(suite, tc);
 	suite_add_tcase(suite, conf);
-	sr = srunner_create(suite);
-	if (getenv("TAP_FILE") != NULL)
-		srunner_set_tap(sr, getenv("TAP_FILE"));
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return check_main(suite);
 }

@@ -12,33 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What was written since capture_start(), with standard error as it was. */
-struct capture {
-	FILE *file;
-	int saved;
-	char text[8192];
-};
-
-static void capture_start(struct capture *c)
-{
-	c->file = tmpfile();
-	ck_assert_ptr_nonnull(c->file);
-	c->saved = dup(STDERR_FILENO);
-	ck_assert_int_ge(dup2(fileno(c->file), STDERR_FILENO), 0);
-}
-
-static const char *capture_end(struct capture *c)
-{
-	ssize_t n;
-
-	ck_assert_int_ge(dup2(c->saved, STDERR_FILENO), 0);
-	close(c->saved);
-	n = pread(fileno(c->file), c->text, sizeof(c->text) - 1, 0);
-	ck_assert_int_ge(n, 0);
-	c->text[n] = '\0';
-	fclose(c->file);
-	return c->text;
-}
+#include "lib/capture_fixture.h"
 
 START_TEST(test_lines_say_program_and_level)
 {

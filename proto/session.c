@@ -23,12 +23,17 @@
 #define WINDOW_BITS   (WINDOW_WORDS * WORD_BITS)
 #define NONCE_LIFE_MS 5000 /* an answer later than that is stale */
 #define ANSWER_MS     2000 /* time an unproven peer has before another may take its place */
-#define TRIED         4    /* incarnations of one peer whose last challenge is remembered */
+#define TRIED         4    /* incarnations of one peer challenged in 200 ms, beside the one of the greatest number */
 
 /* Sequences seen: newest, and one bit for each of those that may still come. */
 struct window {
 	uint64_t newest;
 	uint64_t seen[WINDOW_WORDS]; /* bit sequence % WINDOW_BITS */
+};
+
+/* An incarnation, and when it was last challenged. */
+struct tried {
+	uint64_t incarnation, sent_ms;
 };
 
 struct peer {
@@ -41,9 +46,7 @@ struct peer {
 	uint8_t nonce[WIRE_NONCE_LEN];
 	uint64_t nonce_ms; /* made at */
 	bool outstanding;
-	struct {
-		uint64_t incarnation, sent_ms;
-	} tried[TRIED];
+	struct tried tried[TRIED], greatest; /* of incarnation 0: none yet */
 
 	uint8_t answered[WIRE_NONCE_LEN]; /* by us, last */
 	uint64_t answered_ms;
@@ -220,28 +223,39 @@ static bool take(struct peer *p, const struct wire_header *h)
 	return window_take(h->destination ? &p->unicast : &p->group, h->sequence);
 }
 
+/*
+ * Where to note a challenge of this incarnation; NULL: not now.
+ *
+ * Recorded messages of any number of dead incarnations must not draw more than a few challenges, nor keep a new one
+ * from being asked.  A new one's number is the greatest as a rule: it has a place of its own.  Whose clock was set back
+ * takes its chance with the dead ones.
+ */
+static struct tried *may_challenge(struct peer *p, uint64_t incarnation, uint64_t now_ms)
+{
+	struct tried *t = &p->tried[0];
+	if (incarnation > p->greatest.incarnation)
+		return &p->greatest;
+	if (incarnation == p->greatest.incarnation)
+		t = &p->greatest;
+	for (unsigned i = 0; i < TRIED && t->incarnation != incarnation; i++)
+		if (p->tried[i].incarnation == incarnation || p->tried[i].sent_ms < t->sent_ms)
+			t = &p->tried[i];
+	return !t->incarnation || now_ms - t->sent_ms >= SESSION_REPEAT_MS ? t : NULL;
+}
+
 static enum session_verdict challenge(struct session *s, struct peer *p, uint64_t incarnation, uint64_t now_ms,
 				      struct wire_nonce *reply)
 {
-	unsigned slot = 0;
-	for (unsigned i = 0; i < TRIED; i++) {
-		if (p->tried[i].incarnation == incarnation) {
-			if (now_ms - p->tried[i].sent_ms < SESSION_REPEAT_MS)
-				return SESSION_PENDING;
-			slot = i;
-			break;
-		}
-		if (p->tried[i].sent_ms < p->tried[slot].sent_ms)
-			slot = i;
-	}
+	struct tried *t = may_challenge(p, incarnation, now_ms);
+	if (!t)
+		return SESSION_PENDING;
 	/* Repeated unchanged, so that an answer that takes longer than the repetition still counts. */
 	if (!p->outstanding || now_ms - p->nonce_ms >= NONCE_LIFE_MS) {
 		s->random(s->ctx, p->nonce, sizeof p->nonce);
 		p->nonce_ms = now_ms;
 		p->outstanding = true;
 	}
-	p->tried[slot].incarnation = incarnation;
-	p->tried[slot].sent_ms = now_ms;
+	*t = (struct tried){.incarnation = incarnation, .sent_ms = now_ms};
 	touch(s, p, now_ms);
 	memset(reply, 0, sizeof *reply);
 	memcpy(reply->nonce, p->nonce, sizeof p->nonce);
@@ -291,7 +305,6 @@ static enum session_verdict prove(struct session *s, const struct wire_header *h
 		window_start(&p->group, nonce->group_sequence);
 	}
 	p->outstanding = false;
-	memset(p->tried, 0, sizeof p->tried);
 	return SESSION_KNOWN;
 }
 

@@ -379,6 +379,54 @@ START_TEST(test_SEC_4_copies_of_a_dead_incarnation_change_nothing)
 }
 END_TEST
 
+/* Recorded messages of many of them, again and again, while a new one starts: few challenges, and one is for it. */
+START_TEST(test_SEC_4_MSG_14_copies_of_many_dead_incarnations_draw_few_challenges)
+{
+	struct world w;
+	unsigned challenges = 0, new_one = 0;
+
+	setup(&w);
+	introduce(w.manager, MANAGER, w.agent, AGENT, 1000);
+	for (uint64_t now_ms = 2000; now_ms < 12000; now_ms++) {
+		struct wire_header dead = numbered(MANAGER, 100 + now_ms % 90, 0, 5000);
+		struct wire_header next = numbered(MANAGER, 201, 0, 1);
+
+		challenges += hear(w.agent, &dead, now_ms) == SESSION_CHALLENGE;
+		if (now_ms >= 8000 && now_ms % 50 == 0)
+			new_one += hear(w.agent, &next, now_ms) == SESSION_CHALLENGE;
+	}
+	ck_assert_uint_le(challenges, 90 + 10 * 5 * 5); /* five in 200 ms; once, each that is the greatest so far */
+	ck_assert_uint_ge(challenges, 10 * 5 * 4);
+	ck_assert_uint_eq(new_one, 4 * 5);
+	teardown(&w);
+}
+END_TEST
+
+/* Nor does the living one's answer to a challenge that one drew make room for the next. */
+START_TEST(test_SEC_4_copies_of_a_dead_incarnation_from_the_living_ones_address)
+{
+	struct world w;
+	unsigned challenges = 0;
+
+	setup(&w);
+	introduce(w.manager, MANAGER, w.agent, AGENT, 1000);
+	for (uint64_t now_ms = 2000; now_ms < 4000; now_ms++) {
+		struct wire_header dead = numbered(MANAGER, 199, 0, 5000), h;
+		struct wire_nonce nonce, response, none;
+
+		if (session_receive(w.agent, &dead, NULL, now_ms, &nonce) != SESSION_CHALLENGE)
+			continue;
+		challenges++;
+		h = stamped(w.agent, WIRE_CHALLENGE, MANAGER);
+		ck_assert_int_eq(session_receive(w.manager, &h, &nonce, now_ms, &response), SESSION_ANSWER);
+		h = stamped(w.manager, WIRE_CHALLENGE_RESPONSE, AGENT);
+		ck_assert_int_eq(session_receive(w.agent, &h, &response, now_ms, &none), SESSION_KNOWN);
+	}
+	ck_assert_uint_eq(challenges, 10);
+	teardown(&w);
+}
+END_TEST
+
 START_TEST(test_SEC_4_strangers_answer_each_other)
 {
 	struct world w;
@@ -525,6 +573,8 @@ int main(void)
 	tcase_add_test(tc, test_SEC_4_forged_nonce_is_stale);
 	tcase_add_test(tc, test_MSG_13_restart_replaces_only_when_proven);
 	tcase_add_test(tc, test_SEC_4_copies_of_a_dead_incarnation_change_nothing);
+	tcase_add_test(tc, test_SEC_4_MSG_14_copies_of_many_dead_incarnations_draw_few_challenges);
+	tcase_add_test(tc, test_SEC_4_copies_of_a_dead_incarnation_from_the_living_ones_address);
 	tcase_add_test(tc, test_SEC_4_strangers_answer_each_other);
 	tcase_add_test(tc, test_MSG_13_not_for_us_and_ourselves);
 	tcase_add_test(tc, test_SEC_4_flood_of_strangers_displaces_nobody_known);

@@ -135,7 +135,7 @@ static enum wire_fault check_header(const struct wire_header *h, const struct me
 /* The segments against each other.  *segment: which of them objects. */
 static enum wire_fault check_whole(const struct wire_msg *m, const struct message_row *message, uint8_t *segment)
 {
-	for (size_t i = 0; i < LENGTH(segments); i++) {
+	for (size_t i = 0; message->must & ~m->present && i < LENGTH(segments); i++) {
 		const struct wire_segment_row *row = &segments[i];
 		*segment = row->type;
 		if (message->must & ~m->present & wire_bit(row->type))
@@ -143,8 +143,10 @@ static enum wire_fault check_whole(const struct wire_msg *m, const struct messag
 	}
 	for (size_t i = 0; i < LENGTH(segments); i++) {
 		const struct wire_segment_row *row = &segments[i];
+		if (!row->agree)
+			continue;
 		*segment = row->type;
-		unsigned n = row->agree ? wire_instances(row, m) : 0;
+		unsigned n = wire_instances(row, m);
 		for (unsigned j = 0; j < n; j++) {
 			enum wire_fault fault = row->agree(m, j);
 			if (fault != WIRE_OK)

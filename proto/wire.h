@@ -131,10 +131,12 @@ struct wire_security {
 };
 
 /* Flags: wildcard and identifier all of them, fixed the first two. */
-#define WIRE_FLAG_DISPATCH    0x01 /* FIX-2, FIX-3 */
-#define WIRE_FLAG_INFORMATION 0x02 /* FIX-4 */
-#define WIRE_FLAG_PROTECTED   0x04 /* wildcard: also what FA-8 protects, if the agent's operator permits */
-#define WIRE_FLAG_DROP_SILENT 0x08 /* wildcard: on-silence drop (else route) */
+#define WIRE_FLAG_DISPATCH     0x01 /* FIX-2, FIX-3 */
+#define WIRE_FLAG_INFORMATION  0x02 /* FIX-4 */
+#define WIRE_FLAG_PROTECTED    0x04 /* wildcard: also what FA-8 protects, if the agent's operator permits */
+#define WIRE_FLAG_DROP_GONE    0x08 /* wildcard: without the agent drop what it covers (else route) (FA-6) */
+#define WIRE_FLAG_ROUTE_SILENT 0x10 /* wildcard: while its manager is silent as if it were not there (else drop) */
+#define WIRE_FLAGS_WILDCARD    0x1f /* all of them */
 
 /*
  * Wildcard: family u8, protocol u8, flags u8, zero u8, TTL u32, source port u16,

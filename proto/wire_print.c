@@ -18,7 +18,8 @@ static const struct bit_name flag_names[] = {
 	{WIRE_FLAG_DISPATCH, "dispatch"},
 	{WIRE_FLAG_INFORMATION, "information"},
 	{WIRE_FLAG_PROTECTED, "protected"},
-	{WIRE_FLAG_DROP_SILENT, "drop-on-silence"},
+	{WIRE_FLAG_DROP_GONE, "drop-without-agent"},
+	{WIRE_FLAG_ROUTE_SILENT, "route-on-silence"},
 	{0, NULL},
 };
 

@@ -249,7 +249,7 @@ enum wire_fault wire_check_wildcard(const struct wire_msg *m, unsigned i)
 	const struct wire_wildcard *c = &m->wildcard;
 	if (!family_known(c->family))
 		return WIRE_FAULT_VALUE;
-	if (c->flags & ~(WIRE_FLAG_DISPATCH | WIRE_FLAG_INFORMATION | WIRE_FLAG_PROTECTED | WIRE_FLAG_DROP_SILENT))
+	if (c->flags & ~WIRE_FLAGS_WILDCARD)
 		return WIRE_FAULT_VALUE;
 	return worse(check_ports(c->proto, c->sport, c->dport), check_forward(&c->forward, c->family));
 }
@@ -363,7 +363,7 @@ enum wire_fault wire_check_identifier(const struct wire_msg *m, unsigned i)
 {
 	(void)i;
 	const struct wire_identifier *d = &m->identifier;
-	if (d->flags & ~(WIRE_FLAG_DISPATCH | WIRE_FLAG_INFORMATION | WIRE_FLAG_PROTECTED | WIRE_FLAG_DROP_SILENT))
+	if (d->flags & ~WIRE_FLAGS_WILDCARD)
 		return WIRE_FAULT_VALUE;
 	return d->reasons & ~INTEREST_BITS ? WIRE_FAULT_VALUE : check_key(&d->key);
 }

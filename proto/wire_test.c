@@ -158,8 +158,7 @@ START_TEST(test_MSG_5_wildcard_update_round_trip)
 		struct wire_msg m;
 		start_wildcard(&m, family);
 		m.h.destination = 0;
-		m.wildcard.flags =
-			WIRE_FLAG_DISPATCH | WIRE_FLAG_INFORMATION | WIRE_FLAG_PROTECTED | WIRE_FLAG_DROP_SILENT;
+		m.wildcard.flags = WIRE_FLAGS_WILDCARD;
 		m.wildcard.forward = address(family == 4 ? "10.0.0.1" : "fd00::1");
 		memset(m.wildcard.src, 0x55, addr_len(family));
 		memset(m.wildcard.src_mask, 0xaa, addr_len(family));
@@ -253,7 +252,7 @@ START_TEST(test_MSG_8_match_round_trip)
 		struct wire_msg m;
 		start(&m, (enum wire_type)types[t]);
 		m.identifier.key = key_of(6, IPPROTO_UDP);
-		m.identifier.flags = 0x0f;
+		m.identifier.flags = 0x1f;
 		m.identifier.reasons = 0x81ff;
 		wire_set(&m, WIRE_SEG_IDENTIFIER, true);
 		there_and_back(&m);

@@ -10,6 +10,7 @@
 static void confirm(struct follow *f, uint64_t now_ms)
 {
 	f->confirmed_ms = now_ms;
+	f->excused_ms = 0;
 }
 
 /* Every event passes here first.  False: events were missed, or the agent may be another incarnation.
@@ -114,8 +115,14 @@ void follow_refused(struct follow *f, uint64_t id, uint64_t now_ms)
 
 bool follow_expired(struct follow *f, uint32_t lease_ms, uint64_t now_ms)
 {
-	if (now_ms < follow_deadline(f, lease_ms))
+	uint64_t deadline = follow_deadline(f, lease_ms);
+
+	if (now_ms < deadline)
 		return false;
+	if (now_ms - deadline >= FOLLOW_LATE_MS && f->excused_ms == 0) {
+		f->excused_ms = now_ms + FOLLOW_EXCUSE_MS;
+		return false;
+	}
 	f->held = false;
 	f->synced = false;
 	f->request = 0;
@@ -125,7 +132,9 @@ bool follow_expired(struct follow *f, uint32_t lease_ms, uint64_t now_ms)
 
 uint64_t follow_deadline(const struct follow *f, uint32_t lease_ms)
 {
-	return f->held ? f->confirmed_ms + lease_ms : UINT64_MAX;
+	if (!f->held)
+		return UINT64_MAX;
+	return f->excused_ms != 0 ? f->excused_ms : f->confirmed_ms + lease_ms;
 }
 
 bool follow_may_refresh(const struct follow *f, uint32_t lease_ms, uint64_t now_ms)

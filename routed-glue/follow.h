@@ -24,6 +24,10 @@
 /* Heartbeats come every 250 ms.  In a longer silence the agent may have been
  * replaced by one whose sequence number happens to fit. */
 #define FOLLOW_QUIET_MS 350
+/* Who looks so long after a lease's end did not run meanwhile, and has heard nobody: what agents said waits
+ * unread.  They get this long to be heard, once until they are. */
+#define FOLLOW_LATE_MS 100
+#define FOLLOW_EXCUSE_MS 500
 
 /* All zero is a valid start. */
 struct follow {
@@ -31,6 +35,7 @@ struct follow {
 	uint64_t heard_version; /* latest in the event stream */
 	uint64_t seq;           /* latest event's; meaningful while seq_known */
 	uint64_t confirmed_ms;  /* when the set held was last known to be the agent's */
+	uint64_t excused_ms;    /* until then its lease does not run out; 0: not excused since it was confirmed */
 	uint64_t heard_ms;      /* when anything was last heard */
 	uint64_t asked_ms;      /* when the latest request went out */
 	uint64_t request;       /* id of the request whose answer is awaited, 0: none */
@@ -69,7 +74,8 @@ enum follow_answer follow_answer(struct follow *f, uint64_t id, uint64_t version
 /* The agent answered that it cannot. */
 void follow_refused(struct follow *f, uint64_t id, uint64_t now_ms);
 
-/* Has the lease of the set held run out?  Then it is no longer held, and the caller withdraws it. */
+/* Has the lease of the set held run out, and were we there to see it?  Then it is no longer held, and the
+ * caller withdraws it. */
 bool follow_expired(struct follow *f, uint32_t lease_ms, uint64_t now_ms);
 /* When to look next with follow_expired(); UINT64_MAX: nothing is held. */
 uint64_t follow_deadline(const struct follow *f, uint32_t lease_ms);

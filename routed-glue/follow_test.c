@@ -170,6 +170,24 @@ START_TEST(test_ACT_3_lease_ends_by_silence)
 }
 END_TEST
 
+/* Who was not there when the lease ended has what the agent said unread: it is heard first, once. */
+START_TEST(test_ACT_3_own_lateness_is_no_silence)
+{
+	struct follow f = synced();
+
+	ck_assert(!follow_expired(&f, LEASE, 11100));
+	ck_assert_uint_eq(follow_deadline(&f, LEASE), 11600);
+	ck_assert_int_eq(follow_heartbeat(&f, 21, 7, 11101), FOLLOW_ASK); /* after more than 350 ms */
+	ck_assert(!follow_expired(&f, LEASE, 11102));
+	follow_asked(&f, 2, 11102);
+	ck_assert_int_eq(follow_answer(&f, 2, 7, false, 11110), FOLLOW_COMMIT);
+	ck_assert_uint_eq(follow_deadline(&f, LEASE), 12110);
+	/* The dead agent's lease ends all the same, however late we always are. */
+	ck_assert(!follow_expired(&f, LEASE, 13000));
+	ck_assert(follow_expired(&f, LEASE, 15000));
+}
+END_TEST
+
 /* An agent that talks but never lets us know its set must not keep VIPs up for ever. */
 START_TEST(test_ACT_3_noise_without_confirmation_does_not_extend_the_lease)
 {
@@ -225,6 +243,7 @@ int main(void)
 	tcase_add_test(tc, test_ACT_3_snapshot_overtaken_by_events_is_not_the_end);
 	tcase_add_test(tc, test_ACT_3_late_precautionary_snapshot_does_not_set_back);
 	tcase_add_test(tc, test_ACT_3_lease_ends_by_silence);
+	tcase_add_test(tc, test_ACT_3_own_lateness_is_no_silence);
 	tcase_add_test(tc, test_ACT_3_noise_without_confirmation_does_not_extend_the_lease);
 	tcase_add_test(tc, test_ACT_3_heartbeats_extend_the_lease);
 	tcase_add_test(tc, test_events_of_unknown_kinds_count_for_the_sequence);

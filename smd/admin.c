@@ -283,6 +283,8 @@ static void fill_wildcard(const struct admin *a, struct wildcard_item *i, const 
 	i->row.actions = i->actions;
 	i->row.advertise = w->advertise ? i->destination : i->advertise;
 	i->row.ttl_s = w->ttl_s;
+	i->row.on_silence = borrow(!w->punts ? "" : w->match->flags & WIRE_FLAG_ROUTE_SILENT ? "route" : "drop");
+	i->row.agent_gone = borrow(w->match->flags & WIRE_FLAG_DROP_GONE ? "drop" : "route");
 	i->row.name = i->name;
 }
 

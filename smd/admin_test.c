@@ -163,6 +163,29 @@ START_TEST(test_affinities_in_pages_ARCH_7)
 }
 END_TEST
 
+START_TEST(test_rows_of_a_page_are_limited_ARCH_7_ARCH_10)
+{
+	static const uint32_t limits[] = {0, UINT32_MAX}, rows[] = {500, 2000};
+	struct fixture *f = start();
+	struct admin a = admin_of(f);
+	Turnout__Reply r;
+
+	for (uint16_t port = 1000; port < 3100; port++) {
+		struct flow_key k = fixture_key(IPPROTO_TCP, "198.51.100.1", port, "203.0.113.99", 80);
+
+		fixture_ask(f, R1, &k, SYN);
+		f->count = 0;
+	}
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert_ptr_null(ask(&a, f, TURNOUT__REQUEST__WHAT_SHOW_FLOWS, 0, limits[i], &r));
+		ck_assert_uint_eq(r.n_flows, rows[i]);
+		ck_assert_uint_ne(r.next, 0);
+		release(&a, &r);
+	}
+	fixture_free(f);
+}
+END_TEST
+
 START_TEST(test_flows_with_state_and_agents_ARCH_7_SM_7)
 {
 	struct fixture *f = start();
@@ -405,6 +428,7 @@ int main(void)
 	tcase_add_test(tc, test_agents_ARCH_7);
 	tcase_add_test(tc, test_services_and_servers_ARCH_7);
 	tcase_add_test(tc, test_affinities_in_pages_ARCH_7);
+	tcase_add_test(tc, test_rows_of_a_page_are_limited_ARCH_7_ARCH_10);
 	tcase_add_test(tc, test_flows_with_state_and_agents_ARCH_7_SM_7);
 	tcase_add_test(tc, test_drain_tells_what_has_not_ended_ARCH_7_SM_7);
 	tcase_add_test(tc, test_server_drained_disabled_enabled_ARCH_7_SVC_2);

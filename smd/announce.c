@@ -52,8 +52,16 @@ uint32_t announce_needs(const struct service_conf *s)
 	return action | wire_bit(WIRE_SEG_INTEREST);
 }
 
+/* What agents do when nobody decides (FA-5, FA-6). */
+static uint8_t flags_of(const struct service_conf *conf)
+{
+	return (conf->on_silence == UNDECIDED_ROUTE ? WIRE_FLAG_ROUTE_SILENT : 0) |
+	       (conf->agent_gone == UNDECIDED_DROP ? WIRE_FLAG_DROP_GONE : 0);
+}
+
 static void start(struct announcement *n, const struct service_key *key, const struct service_conf *conf)
 {
+	n->match.flags = flags_of(conf);
 	n->match.family = key->family;
 	n->match.proto = key->proto;
 	n->precedence = conf->precedence;
@@ -79,6 +87,15 @@ static void make_reverse(struct announcement *n, const struct backend *b)
 	n->match.sport = b->key.port;
 	memcpy(n->match.src, b->key.addr, sizeof(n->match.src));
 	addr_mask(b->key.family, (uint8_t)(addr_len(b->key.family) * 8), n->match.src_mask);
+	/* One for all services that share the server: the careful one has its way. */
+	for (const struct backend *o = b->next_same; o; o = o->next_same) {
+		uint8_t other = flags_of(o->group->conf);
+
+		if (o->group->conf->precedence != b->group->conf->precedence || !group_translates(o->group))
+			continue;
+		n->match.flags = (n->match.flags & other & WIRE_FLAG_ROUTE_SILENT) |
+				 ((n->match.flags | other) & WIRE_FLAG_DROP_GONE);
+	}
 }
 
 /* A power of two, so that weights have something to divide. */
@@ -108,6 +125,7 @@ static void start_partition(struct announcement *n, const struct service_key *ke
 	n->kind = ANNOUNCEMENT_PARTITION;
 	n->group = g;
 	n->needs = wire_bit(WIRE_SEG_NAT);
+	n->match.flags &= (uint8_t)~WIRE_FLAG_ROUTE_SILENT; /* it asks nobody */
 	n->ttl_s = (g->conf->partition_ttl + 999) / 1000;
 	n->backup = CONFIG_MAX_BACKUP + 1 + backup;
 }

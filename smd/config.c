@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -34,6 +35,7 @@ static const struct conf_choice modes[] = {
 static const struct conf_choice tunnel_kinds[] = {{"ip", WIRE_TUNNEL_IP}, {"udp", WIRE_TUNNEL_UDP}, {NULL, 0}};
 static const struct conf_choice when_empty[] = {
 	{"withdraw", WHEN_EMPTY_WITHDRAW}, {"drop", WHEN_EMPTY_DROP}, {"reject", WHEN_EMPTY_REJECT}, {NULL, 0}};
+const struct conf_choice smd_config_undecided[] = {{"route", UNDECIDED_ROUTE}, {"drop", UNDECIDED_DROP}, {NULL, 0}};
 static const struct conf_choice shutdowns[] = {{"withdraw", SHUTDOWN_WITHDRAW}, {"keep", SHUTDOWN_KEEP}, {NULL, 0}};
 
 #define AT(type, member) .offset = offsetof(struct type, member)
@@ -126,6 +128,16 @@ static const struct conf_field service_fields[] = {
 	 AT(service_conf, when_empty),
 	 .choices = when_empty,
 	 .fallback = "withdraw"},
+	{.name = "on-silence",
+	 .kind = CONF_ENUM,
+	 AT(service_conf, on_silence),
+	 .choices = smd_config_undecided,
+	 .fallback = "drop"},
+	{.name = "agent-gone",
+	 .kind = CONF_ENUM,
+	 AT(service_conf, agent_gone),
+	 .choices = smd_config_undecided,
+	 .fallback = "route"},
 	{.name = "affinity-ttl",
 	 .kind = CONF_DURATION,
 	 AT(service_conf, affinity_ttl),
@@ -642,49 +654,96 @@ static bool check_vip_no_server(struct conf *c, const struct conf_node *item, co
 	return true;
 }
 
-/* Have they a server's address and port in common? */
-static bool share_server(const struct service_conf *a, const struct service_conf *b)
+static bool check_partition_ttl(struct conf *c, const struct conf_node *node, const struct smd_conf *conf,
+				const struct service_conf *s)
 {
-	for (size_t i = 0; i < a->servers.count; i++)
-		for (size_t j = 0; j < b->servers.count; j++) {
-			const struct server_conf *x = smd_config_server(a, i), *y = smd_config_server(b, j);
-
-			if ((x->port ? x->port : a->port) != (y->port ? y->port : b->port))
-				continue;
-			for (size_t k = 0; k < x->addresses.count; k++) {
-				const struct addr *mine = address(&x->addresses, k);
-				const struct addr *other = smd_config_address(&y->addresses, mine->family);
-
-				if (other && addr_equal(mine, other))
-					return true;
-			}
-		}
+	if (!s->partition_ttl || s->partition_ttl > conf->wildcard_ttl)
+		return true;
+	conf_error(c, conf_field_node(node, "partition-ttl"), NULL, "%ums is not longer than wildcard-ttl, %ums",
+		   s->partition_ttl, conf->wildcard_ttl);
 	return false;
 }
 
-static bool check_partition_others(struct conf *c, const struct conf_node *node, const struct smd_conf *conf, size_t n)
+/* A server's address as services with partitions have it. */
+struct part {
+	struct addr addr;
+	uint16_t port;
+	int protocol;
+	size_t service;
+};
+
+static int compare_places(const struct part *a, const struct part *b)
 {
-	const struct service_conf *s = smd_config_service(conf, n);
-	const struct conf_node *at = conf_field_node(node, "partition-ttl");
+	int r = memcmp(&a->addr, &b->addr, sizeof(a->addr));
 
-	if (!s->partition_ttl)
+	if (r == 0)
+		r = (a->port > b->port) - (a->port < b->port);
+	return r ? r : (a->protocol > b->protocol) - (a->protocol < b->protocol);
+}
+
+static int compare_parts(const void *x, const void *y)
+{
+	const struct part *a = x, *b = y;
+	int r = compare_places(a, b);
+
+	return r ? r : (a->service > b->service) - (a->service < b->service);
+}
+
+/* Their number; written where out is not NULL. */
+static size_t list_parts(const struct smd_conf *conf, struct part *out)
+{
+	size_t count = 0;
+
+	for (size_t n = 0; n < conf->services.count; n++) {
+		const struct service_conf *s = smd_config_service(conf, n);
+
+		for (size_t i = 0; s->partition_ttl && i < s->servers.count; i++) {
+			const struct server_conf *x = smd_config_server(s, i);
+
+			for (size_t k = 0; k < x->addresses.count; k++, count++)
+				if (out)
+					out[count] = (struct part){.addr = *address(&x->addresses, k),
+								   .port = x->port ? x->port : s->port,
+								   .protocol = s->protocol,
+								   .service = n};
+		}
+	}
+	return count;
+}
+
+/* The later of two services with a server in common; once. */
+static bool check_neighbours(struct conf *c, const struct conf_node *node, const struct smd_conf *conf,
+			     const struct part *one, const struct part *two, bool *told)
+{
+	if (compare_places(one, two) != 0 || one->service == two->service)
 		return true;
-	if (s->partition_ttl <= conf->wildcard_ttl) {
-		conf_error(c, at, NULL, "%ums is not longer than wildcard-ttl, %ums", s->partition_ttl,
-			   conf->wildcard_ttl);
-		return false;
-	}
-	for (size_t i = 0; i < n; i++) {
-		const struct service_conf *o = smd_config_service(conf, i);
-
-		if (!o->partition_ttl || o->protocol != s->protocol || !share_server(o, s))
-			continue;
-		conf_error(c, at, NULL,
+	if (!told[two->service])
+		conf_error(c, conf_field_node(conf_item_node(node, "services", two->service), "partition-ttl"), NULL,
 			   "services '%s' and '%s' share a server's address and port; only one of them can have it",
-			   o->name, s->name);
-		return false;
+			   smd_config_service(conf, one->service)->name, smd_config_service(conf, two->service)->name);
+	told[two->service] = true;
+	return false;
+}
+
+/* What a server sends is translated back by its address and port alone: they tell of one service.  Sorted, since there
+ * may be hundreds of thousands. */
+static bool check_partition_servers(struct conf *c, const struct conf_node *node, const struct smd_conf *conf)
+{
+	size_t count = list_parts(conf, NULL);
+	struct part *all = calloc(count + 1, sizeof(*all));
+	bool *told = calloc(conf->services.count + 1, sizeof(*told)), ok = all && told;
+
+	if (!ok)
+		conf_error(c, node, "services", "no memory to check them");
+	if (ok) {
+		list_parts(conf, all);
+		qsort(all, count, sizeof(*all), compare_parts);
+		for (size_t i = 1; i < count; i++)
+			ok &= check_neighbours(c, node, conf, &all[i - 1], &all[i], told);
 	}
-	return true;
+	free(all);
+	free(told);
+	return ok;
 }
 
 static bool check_name(struct conf *c, const struct conf_node *node, const char *name)
@@ -718,7 +777,7 @@ static bool check_root(struct conf *c, const struct conf_node *node, void *obj)
 					   s->name);
 				ok = false;
 			}
-		ok &= check_partition_others(c, at, conf, n);
+		ok &= check_partition_ttl(c, at, conf, s);
 		for (size_t i = 0; i < s->vips.count; i++) {
 			const struct conf_node *item = conf_item_node(at, "vip", i);
 
@@ -726,6 +785,7 @@ static bool check_root(struct conf *c, const struct conf_node *node, void *obj)
 			ok &= check_vip_no_server(c, item, conf, address(&s->vips, i));
 		}
 	}
+	ok &= check_partition_servers(c, node, conf);
 	return ok;
 }
 

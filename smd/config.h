@@ -46,6 +46,9 @@ enum config_when_empty {
 	WHEN_EMPTY_REJECT,   /* they stay announced, and clients are told (FIX-3) */
 };
 
+/* What becomes of packets when nobody decides: while the manager is silent, or the agent has gone. */
+enum config_undecided { UNDECIDED_DROP, UNDECIDED_ROUTE };
+
 enum config_shutdown { SHUTDOWN_WITHDRAW, SHUTDOWN_KEEP };
 
 struct check_conf {
@@ -85,6 +88,8 @@ struct service_conf {
 	int method;     /* enum balancer_method */
 	int mode;       /* enum config_mode */
 	int when_empty; /* enum config_when_empty */
+	int on_silence; /* enum config_undecided: while agents get no answer from here */
+	int agent_gone; /* likewise: where an agent has died (FA-6) */
 	struct tunnel_conf tunnel;
 	uint32_t affinity_ttl;  /* ms, rounded up to whole seconds on the wire */
 	uint32_t partition_ttl; /* ms, likewise rounded up; 0: no partitions (SM-13) */
@@ -118,6 +123,7 @@ struct rule_conf {
 struct filter_conf {
 	char *name;
 	uint32_t precedence;
+	int agent_gone;         /* enum config_undecided: what is denied, where an agent has died (FA-6) */
 	struct conf_list rules; /* struct rule_conf */
 };
 
@@ -179,6 +185,7 @@ bool smd_config_in_prefix(const struct conf_prefix *p, uint8_t family, const uin
 const char *smd_config_mode_name(enum config_mode mode);
 /* smd/config_filter.c: the table of a filter, and what needs the whole file to be judged. */
 extern const struct conf_mapping smd_config_filter_mapping;
+extern const struct conf_choice smd_config_undecided[];
 bool smd_config_check_filters(struct conf *c, const struct conf_node *root, const struct smd_conf *conf);
 /* Is this HTTP status one that the check expects? */
 bool smd_config_status_good(const struct check_conf *c, unsigned status);

@@ -39,6 +39,11 @@ static const struct conf_mapping rule_mapping = {.name = "rule", .fields = rule_
 static const struct conf_field filter_fields[] = {
 	{.name = "name", .kind = CONF_STRING, AT(filter_conf, name), .required = true, .min = 1, .max = 63},
 	{.name = "precedence", .kind = CONF_U32, AT(filter_conf, precedence), .max = UINT32_MAX, .fallback = "50"},
+	{.name = "agent-gone",
+	 .kind = CONF_ENUM,
+	 AT(filter_conf, agent_gone),
+	 .choices = smd_config_undecided,
+	 .fallback = "route"},
 	{.name = "rules",
 	 .kind = CONF_LIST,
 	 AT(filter_conf, rules),

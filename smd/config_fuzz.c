@@ -1,30 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Fuzzing smd's configuration: any text is one, or is refused with words.
+ * Fuzzing smd's configuration.  See tests/fuzz/config.h.
  */
+#include "tests/fuzz/config.h"
+
 #include "smd/config.h"
-#include "tests/fuzz/mutate.h"
 
-const char *__lsan_default_suppressions(void);
-
-/* libfyaml 0.7.12 loses a scan buffer on some malformed input; a process that refuses its file ends anyway. */
-const char *__lsan_default_suppressions(void)
-{
-	return "leak:libfyaml.so";
-}
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-	struct smd_conf config = {0};
-	char errors[4096] = "", *text = malloc(size + 1);
-
-	FUZZ_CHECK(text != NULL);
-	memcpy(text, data, size);
-	text[size] = '\0';
-	if (smd_config_load_text("f", text, &config, errors, sizeof(errors)))
-		smd_config_free(&config);
-	else
-		FUZZ_CHECK(errors[0] != '\0'); /* refused without saying why */
-	free(text);
-	return 0;
-}
+FUZZ_CONFIG(struct smd_conf, smd_config_load_text, smd_config_free)

@@ -88,6 +88,8 @@ START_TEST(test_defaults_are_as_documented)
 	ck_assert_int_eq(s->method, BALANCER_MAGLEV);
 	ck_assert_uint_eq(s->affinity_ttl, 60000);
 	ck_assert_uint_eq(s->precedence, 100);
+	ck_assert_int_eq(s->on_silence, UNDECIDED_DROP);
+	ck_assert_int_eq(s->agent_gone, UNDECIDED_ROUTE);
 	ck_assert_uint_eq(s->check.interval, 1000);
 	ck_assert_uint_eq(s->check.timeout, 500);
 	ck_assert_uint_eq(s->check.rise, 2);

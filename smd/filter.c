@@ -98,6 +98,15 @@ static void set_ports(struct filter_wildcard *w, const struct rule_conf *r)
 	w->range_count = r->port_count;
 }
 
+/* What is denied stays so without an agent, if that is wanted: then also what an earlier rule of it would permit. */
+static uint8_t flags_of(const struct filter_conf *f, const struct rule_conf *r)
+{
+	if (r->action == RULE_PERMIT)
+		return 0;
+	return WIRE_FLAG_DISPATCH /* to nowhere (FIX-3) */ |
+	       (f->agent_gone == UNDECIDED_DROP ? WIRE_FLAG_DROP_GONE : 0);
+}
+
 static void compile(const struct rule_conf *r, uint8_t family, uint32_t backup, struct filter_wildcard *w)
 {
 	memset(w, 0, sizeof(*w));
@@ -106,8 +115,6 @@ static void compile(const struct rule_conf *r, uint8_t family, uint32_t backup, 
 	set_prefix(&r->source, family, w->match.src, w->match.src_mask);
 	set_prefix(&r->destination, family, w->match.dst, w->match.dst_mask);
 	set_ports(w, r);
-	if (r->action != RULE_PERMIT)
-		w->match.flags = WIRE_FLAG_DISPATCH; /* to nowhere (FIX-3) */
 	w->rejects = r->action == RULE_REJECT;
 	w->backup = backup;
 }
@@ -124,5 +131,7 @@ size_t filter_compile(const struct filter_conf *f, size_t n, uint32_t backup, st
 		compile(r, 4, place, &out[count++]);
 	if (r->families & RULE_IPV6)
 		compile(r, 6, place, &out[count++]);
+	for (size_t i = 0; i < count; i++)
+		out[i].match.flags = flags_of(f, r);
 	return count;
 }

@@ -35,6 +35,8 @@ START_TEST(test_bad_rules_are_refused_by_line_and_field_SVC_5)
 		"f:6:56: filters[0].rules[0].ports: there is 'port' already; give one of them");
 	refused("      - {action: deny, protocol: tcp, ports: [81, 9-8]}\n",
 		"f:6:51: filters[0].rules[0].ports[1]: '9-8' is not allowed; takes a port or a range");
+	refused("      - {action: deny}\n    agent-gone: shut\n",
+		"f:7:17: filters[0].agent-gone: 'shut' is not allowed; takes route or drop");
 	for (size_t i = 0; i < 7; i++) {
 		static const char *const bad[] = {"0", "65536", "80-", "-80", "1-2-3", "http", "80-65536"};
 		char rule[96], error[64];
@@ -149,6 +151,30 @@ START_TEST(test_rule_becomes_a_wildcard_of_each_family_WILD_5)
 	ck_assert_uint_eq(w[1].match.dport, 53);
 	ck_assert_uint_eq(w[1].range_count, 0);
 	ck_assert_uint_eq(filter_compile(f, 3, 0, w), 2);
+	smd_config_free(&conf);
+}
+END_TEST
+
+/* What is denied stays so, and what is permitted is not let through more than before. */
+START_TEST(test_what_is_denied_is_so_without_an_agent_FA_6)
+{
+	struct filter_wildcard w[2];
+	struct smd_conf conf;
+	const struct filter_conf *f;
+
+	load("      - {action: permit, protocol: tcp, port: 80}\n"
+	     "      - {action: reject, protocol: tcp, port: 113}\n"
+	     "      - {action: deny}\n"
+	     "    agent-gone: drop\n",
+	     &conf);
+	f = smd_config_filter(&conf, 0);
+	ck_assert_uint_eq(filter_compile(f, 0, 0, w), 2);
+	ck_assert_uint_eq(w[0].match.flags, 0);
+	for (size_t i = 1; i < 3; i++) {
+		ck_assert_uint_eq(filter_compile(f, i, 0, w), 2);
+		ck_assert_uint_eq(w[0].match.flags, WIRE_FLAG_DISPATCH | WIRE_FLAG_DROP_GONE);
+		ck_assert_uint_eq(w[1].match.flags, WIRE_FLAG_DISPATCH | WIRE_FLAG_DROP_GONE);
+	}
 	smd_config_free(&conf);
 }
 END_TEST
@@ -406,6 +432,7 @@ int main(void)
 	tcase_add_test(tc, test_precedences_and_names_are_not_shared_PREC_5);
 	tcase_add_test(tc, test_filter_behind_what_leaves_the_agent_is_refused_SVC_5_FIX_2);
 	tcase_add_test(tc, test_rule_becomes_a_wildcard_of_each_family_WILD_5);
+	tcase_add_test(tc, test_what_is_denied_is_so_without_an_agent_FA_6);
 	tcase_add_test(tc, test_rules_that_make_no_difference_are_left_out_SVC_5);
 	tcase_add_test(tc, test_filters_alone_are_announced_and_refreshed_SVC_5_WILD_3);
 	tcase_add_test(tc, test_rules_are_refreshed_at_once_and_last_first_PREC_4_SVC_5);

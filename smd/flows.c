@@ -13,6 +13,13 @@
 #define SLAB    4096u /* records */
 #define BUCKETS 512u  /* seconds ahead that the wheel tells apart */
 
+/* A question looks the same key up several times, and adds it then. */
+struct last_hash {
+	struct flow_key key;
+	unsigned hash;
+	bool valid;
+};
+
 struct flows {
 	struct flow *forward, *reverse; /* uthash heads */
 	struct flow **slabs;
@@ -21,6 +28,7 @@ struct flows {
 	uint32_t fresh; /* records used at least once */
 	struct flow *free;
 	uint64_t seed[2];
+	struct last_hash last_forward, last_reverse;
 	uint64_t second; /* the wheel has dealt with everything before it */
 	struct flow *bucket[BUCKETS];
 };
@@ -55,16 +63,21 @@ void flows_free(struct flows *fs)
 	free(fs);
 }
 
-static unsigned hash(const struct flows *fs, const struct flow_key *key)
+static unsigned hash(const struct flows *fs, struct last_hash *last, const struct flow_key *key)
 {
-	return (unsigned)hash_bytes(fs->seed, key, sizeof(*key));
+	if (!last->valid || memcmp(&last->key, key, sizeof(*key)) != 0) {
+		last->key = *key;
+		last->hash = (unsigned)hash_bytes(fs->seed, key, sizeof(*key));
+		last->valid = true;
+	}
+	return last->hash;
 }
 
 struct flow *flows_by_forward(struct flows *fs, const struct flow_key *key)
 {
 	struct flow *f;
 
-	HASH_FIND_BYHASHVALUE(by_forward, fs->forward, key, sizeof(*key), hash(fs, key), f);
+	HASH_FIND_BYHASHVALUE(by_forward, fs->forward, key, sizeof(*key), hash(fs, &fs->last_forward, key), f);
 	return f;
 }
 
@@ -72,7 +85,7 @@ struct flow *flows_by_reverse(struct flows *fs, const struct flow_key *key)
 {
 	struct flow *f;
 
-	HASH_FIND_BYHASHVALUE(by_reverse, fs->reverse, key, sizeof(*key), hash(fs, key), f);
+	HASH_FIND_BYHASHVALUE(by_reverse, fs->reverse, key, sizeof(*key), hash(fs, &fs->last_reverse, key), f);
 	return f;
 }
 
@@ -202,9 +215,11 @@ struct flow *flows_add(struct flows *fs, enum flow_kind kind, const struct flow_
 	f->expires_ms = expires_ms;
 	if (kind == FLOW_BALANCED) {
 		f->forward = *forward;
-		HASH_ADD_BYHASHVALUE(by_forward, fs->forward, forward, sizeof(f->forward), hash(fs, forward), f);
+		HASH_ADD_BYHASHVALUE(by_forward, fs->forward, forward, sizeof(f->forward),
+				     hash(fs, &fs->last_forward, forward), f);
 	}
-	HASH_ADD_BYHASHVALUE(by_reverse, fs->reverse, reverse, sizeof(f->reverse), hash(fs, reverse), f);
+	HASH_ADD_BYHASHVALUE(by_reverse, fs->reverse, reverse, sizeof(f->reverse), hash(fs, &fs->last_reverse, reverse),
+			     f);
 	file(fs, f);
 	return f;
 }

@@ -67,6 +67,9 @@ static void refused(const char *text, const char *expected)
 
 START_TEST(test_bad_modes_are_refused_by_line_and_field_SVC_10)
 {
+	refused(WEB("on-silence: pass, "),
+		"f:4:80: services[0].on-silence: 'pass' is not allowed; takes route or drop");
+	refused(WEB("agent-gone: yes, "), "f:4:80: services[0].agent-gone: 'yes' is not allowed; takes route or drop");
 	refused(WEB("mode: dsr, "), "services[0].mode: 'dsr' is not allowed; takes nat, direct or tunnel");
 	refused(WEB("mode: tunnel, "), "f:4:5: services[0].tunnel: is missing; mode tunnel takes {kind: ip} or");
 	refused(WEB("mode: tunnel, tunnel: {port: 5}, "), "services[0].tunnel.kind: is missing");

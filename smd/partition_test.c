@@ -3,6 +3,7 @@
  * Tests of partitions: what agents do when no manager is there to ask, and
  * what a configuration must be like for it (SM-13).
  */
+#include "lib/check_main.h"
 #include "smd/manager_fixture.h"
 
 #define HEAD "identity: 0x201\ncontrol: {address: 10.77.0.11}\nwildcard-ttl: 30s\n"
@@ -177,13 +178,53 @@ START_TEST(test_refreshed_every_third_of_its_own_ttl_SM_13)
 }
 END_TEST
 
-static void refused(const char *text, const char *expected)
+/* More servers than there can be parts for twice, and fewer, to the fewest parts. */
+START_TEST(test_no_more_parts_than_the_last_byte_of_an_address_tells_SM_13_ARCH_10)
+{
+	static const size_t servers[] = {200, 64, 3, 1}, parts[] = {256, 128, 8, 4};
+	static char text[CONFIG_MAX_SERVERS * 48 + 512];
+
+	for (size_t k = 0; k < sizeof(servers) / sizeof(servers[0]); k++) {
+		size_t n = (size_t)snprintf(text, sizeof(text),
+					    HEAD "services:\n  - {name: w, vip: 203.0.113.10, port: 80, "
+						 "partition-ttl: 10m, servers: [");
+		bool told[256] = {false};
+		unsigned forwards = 0;
+		struct fixture *f;
+
+		for (size_t i = 0; i < servers[k]; i++)
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "{name: s%zu, address: 10.1.%zu.%zu}%s", i,
+					      i / 250, i % 250 + 1, i + 1 < servers[k] ? ", " : "]}\n");
+		f = start(text);
+		for (size_t i = 0; i < f->count; i++) {
+			const struct wire_wildcard *w = &f->sent[i].m.wildcard;
+
+			if (f->sent[i].to || !is_partition(&f->sent[i]) || w->dport != 80)
+				continue;
+			ck_assert_uint_eq(w->src_mask[3], parts[k] - 1);
+			forwards += !told[w->src[3]];
+			told[w->src[3]] = true;
+		}
+		ck_assert_uint_eq(forwards, parts[k]);
+		fixture_free(f);
+	}
+}
+END_TEST
+
+static char *errors_of(const char *text, char errors[1024])
 {
 	struct smd_conf conf;
-	char errors[1024] = "";
 
-	ck_assert(!smd_config_load_text("t", text, &conf, errors, sizeof(errors)));
-	ck_assert_msg(strstr(errors, expected), "%s", errors);
+	*errors = '\0';
+	ck_assert(!smd_config_load_text("t", text, &conf, errors, 1024));
+	return errors;
+}
+
+static void refused(const char *text, const char *expected)
+{
+	char errors[1024];
+
+	ck_assert_msg(strstr(errors_of(text, errors), expected), "%s", errors);
 }
 
 START_TEST(test_what_cannot_be_told_back_is_refused_SM_13)
@@ -197,24 +238,61 @@ START_TEST(test_what_cannot_be_told_back_is_refused_SM_13)
 }
 END_TEST
 
+/* Each against each other, and their servers, would take minutes, and a reload with it: a watchdog ends what is so long
+ * silent. */
+START_TEST(test_many_servers_are_compared_in_no_time_SM_13)
+{
+	char *text = NULL, errors[1024] = "";
+	struct smd_conf conf;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	fputs(HEAD "services:\n", f);
+	for (unsigned n = 0; n < 800; n++) {
+		fprintf(f, "- {name: s%u, vip: [203.0.%u.%u], protocol: tcp, port: 80, partition-ttl: 10m, servers: [",
+			n, n / 250, n % 250);
+		for (unsigned i = 0; i < 60; i++)
+			fprintf(f, "{name: w%u, address: [10.%u.%u.%u]},", i, n / 250, n % 250, i);
+		fputs("]}\n", f);
+	}
+	fclose(f);
+	ck_assert_msg(smd_config_load_text("t", text, &conf, errors, sizeof(errors)), "%s", errors);
+	smd_config_free(&conf);
+	free(text);
+}
+END_TEST
+
+/* Two servers that three services share: the second and the third are named, once each. */
+START_TEST(test_each_service_that_shares_is_named_once_SM_13)
+{
+	char errors[1024], *one, *two;
+
+	errors_of(HEAD "services:\n" WEB SERVICE("more", "203.0.113.11", "partition-ttl: 10m, ")
+			  SERVICE("most", "203.0.113.12", "partition-ttl: 10m, "),
+		  errors);
+	one = strstr(errors, "and 'more' share");
+	two = strstr(errors, "and 'most' share");
+	ck_assert_msg(one && two && !strstr(one + 1, "and 'more' share") && !strstr(two + 1, "and 'most' share"), "%s",
+		      errors);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("partition");
-	TCase *tc = tcase_create("partition");
-	SRunner *sr;
-	int failed;
+	TCase *tc = tcase_create("partition"), *many = tcase_create("many");
 
+	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(many, 15);
 	tcase_add_test(tc, test_parts_by_weight_worse_than_any_backup_and_longer_SM_13);
 	tcase_add_test(tc, test_health_gives_parts_to_others_SM_13);
 	tcase_add_test(tc, test_operators_will_and_reload_SM_13);
 	tcase_add_test(tc, test_refreshed_every_third_of_its_own_ttl_SM_13);
+	tcase_add_test(tc, test_no_more_parts_than_the_last_byte_of_an_address_tells_SM_13_ARCH_10);
 	tcase_add_test(tc, test_what_cannot_be_told_back_is_refused_SM_13);
+	tcase_add_test(tc, test_each_service_that_shares_is_named_once_SM_13);
+	tcase_add_test(many, test_many_servers_are_compared_in_no_time_SM_13);
 	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	if (getenv("TAP_FILE"))
-		srunner_set_tap(sr, getenv("TAP_FILE"));
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	suite_add_tcase(s, many);
+	return check_main(s);
 }

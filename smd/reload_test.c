@@ -247,6 +247,59 @@ START_TEST(test_another_wildcard_ttl_is_told_at_once_SM_1)
 }
 END_TEST
 
+/* Flags of the wildcards told since the last count of 0 whose destination, or source, has this last byte; -1: none. */
+static int flags_told(const struct fixture *f, uint8_t dst, uint8_t src)
+{
+	int flags = -1;
+
+	for (size_t i = 0; i < f->count; i++) {
+		const struct wire_wildcard *w = &f->sent[i].m.wildcard;
+
+		if (f->sent[i].m.h.type == WIRE_WILDCARD_UPDATE && w->dst[3] == dst && w->src[3] == src &&
+		    w->dport != 8080)
+			flags = w->flags;
+	}
+	return flags;
+}
+
+START_TEST(test_what_becomes_of_the_undecided_is_told_at_once_FA_5_FA_6)
+{
+	struct fixture *f = start(BASE);
+
+	reload(f, HEAD "services:\n" WEB(S1 S2 S3) "    on-silence: route\n" FILES);
+	fixture_run(f, 100);
+	ck_assert_int_eq(flags_told(f, 10, 0), WIRE_FLAG_ROUTE_SILENT);
+	ck_assert_int_eq(flags_told(f, 0, 13), WIRE_FLAG_ROUTE_SILENT);
+	reload(f, HEAD "services:\n" WEB(S1 S2 S3) "    on-silence: route\n    agent-gone: drop\n" FILES);
+	fixture_run(f, 100);
+	ck_assert_int_eq(flags_told(f, 10, 0), WIRE_FLAG_ROUTE_SILENT | WIRE_FLAG_DROP_GONE);
+	reload(f, BASE);
+	fixture_run(f, 100);
+	ck_assert_int_eq(flags_told(f, 10, 0), 0);
+	fixture_free(f);
+}
+END_TEST
+
+/* One wildcard speaks for two services. */
+START_TEST(test_services_of_one_server_take_the_careful_way_FA_5_FA_6)
+{
+	struct fixture *f = start(HEAD "services:\n" WEB(
+		S1) "    on-silence: route\n"
+		    "  - {name: other, vip: 203.0.113.20, port: 80, servers: [{name: web1, address: "
+		    "10.0.20.11}]}\n");
+
+	reload(f, HEAD "services:\n" WEB(
+			  S1) "    on-silence: route\n"
+			      "  - {name: other, vip: 203.0.113.20, port: 80, agent-gone: drop, servers: [{name: web1, "
+			      "address: 10.0.20.11}]}\n");
+	fixture_run(f, 100);
+	ck_assert_int_eq(flags_told(f, 20, 0), WIRE_FLAG_DROP_GONE);
+	ck_assert_int_eq(flags_told(f, 10, 0), -1); /* as before */
+	ck_assert_int_eq(flags_told(f, 0, 11), WIRE_FLAG_DROP_GONE);
+	fixture_free(f);
+}
+END_TEST
+
 START_TEST(test_new_server_is_used_after_its_first_check_SVC_2)
 {
 	struct fixture *f = start(HEAD "services:\n" WEB(S1));
@@ -491,6 +544,8 @@ int main(void)
 	tcase_add_test(tc, test_removed_servers_wildcard_goes_with_its_last_flow_SM_1);
 	tcase_add_test(tc, test_health_and_will_are_kept_SVC_2);
 	tcase_add_test(tc, test_another_wildcard_ttl_is_told_at_once_SM_1);
+	tcase_add_test(tc, test_what_becomes_of_the_undecided_is_told_at_once_FA_5_FA_6);
+	tcase_add_test(tc, test_services_of_one_server_take_the_careful_way_FA_5_FA_6);
 	tcase_add_test(tc, test_new_server_is_used_after_its_first_check_SVC_2);
 	tcase_add_test(tc, test_all_servers_replaced_stays_announced_SM_1);
 	tcase_add_test(tc, test_renamed_service_keeps_its_flows_SM_2);

@@ -26,6 +26,15 @@ $(SYN_FLOOD): $(BUILD)/tests/flood/syn.o
 bench-flood: all $(SYN_FLOOD)
 	@$(RUN_PYTHON) tests/bench-flood --build $(BUILD)
 
+# Many agents at one manager; not part of check.  docs/performance-smd.md.
+AGENTS_LOAD := $(BUILD)/tests/load/agents
+$(AGENTS_LOAD): $(BUILD)/tests/load/agents.o $(LIBTURNOUT)
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+tests: $(AGENTS_LOAD)
+.PHONY: bench-smd
+bench-smd: all $(AGENTS_LOAD)
+	@$(RUN_PYTHON) tests/bench-smd --build $(BUILD)
+
 requirements:
 	@$(RUN_PYTHON) tests/requirements.py --results $(CHECK_BUILD)/results/results.json
 

@@ -99,7 +99,7 @@ field("key.family", "uint8", "family", base.DEC, FAMILIES)
 field("key.protocol", "uint8", "protocol", base.DEC, PROTOCOLS)
 local AFFINITY_FLAGS = bits_field("affinity.flags", "flags", 8, {
 	{ 0x01, "dispatch", "dispatch" }, { 0x02, "information", "information" }, { 0x04, "protected", "protected" },
-	{ 0x08, "drop_silent", "drop-on-silence" } })
+	{ 0x08, "drop_gone", "drop-without-agent" }, { 0x10, "route_silent", "route-on-silence" } })
 field("affinity.ttl", "uint32", "TTL", base.UNIT_STRING, { " s" })
 field("key.source_port", "uint16", "source port", base.DEC)
 field("key.destination_port", "uint16", "destination port", base.DEC)
@@ -359,7 +359,7 @@ local parse = {}
 
 parse[1] = function(r)
 	local w = { family = r:family(), proto = r:uint("key.protocol", 1) }
-	w.flags = r:bits("affinity.flags", 1, AFFINITY_FLAGS, 0x0f)
+	w.flags = r:bits("affinity.flags", 1, AFFINITY_FLAGS, 0x1f)
 	r:zero(1)
 	w.ttl = r:uint("affinity.ttl", 4)
 	w.sport, w.dport = ports(r, w.proto)
@@ -393,7 +393,7 @@ end
 
 parse[3] = function(r)
 	local i = { family = r:family(), proto = r:uint("key.protocol", 1) }
-	r:bits("affinity.flags", 1, AFFINITY_FLAGS, 0x0f)
+	r:bits("affinity.flags", 1, AFFINITY_FLAGS, 0x1f)
 	r:zero(1)
 	r:bits("identifier.reasons", 2, INTEREST["identifier.reasons"], INTEREST_BITS)
 	r:zero(2)

@@ -26,7 +26,7 @@ lab_conftest = importlib.util.module_from_spec(spec)
 sys.modules["lab_conftest"] = lab_conftest
 spec.loader.exec_module(lab_conftest)
 
-from lab_conftest import healthy, pytest_runtest_makereport, until  # noqa: E402,F401  fixture and hook
+from lab_conftest import healthy, pytest_runtest_makereport, until, within  # noqa: E402,F401  fixture and hook
 from turnoutlab import LabError, topology  # noqa: E402
 
 COMPOSE_FILE = ROOT / "docker/compose.yaml"

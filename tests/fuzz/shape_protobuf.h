@@ -8,6 +8,8 @@
 #ifndef TURNOUT_TESTS_FUZZ_SHAPE_PROTOBUF_H
 #define TURNOUT_TESTS_FUZZ_SHAPE_PROTOBUF_H
 
+#include <protobuf-c/protobuf-c.h>
+
 #include "tests/fuzz/mutate.h"
 
 #define PROTOBUF_BYTES 2 /* wire type */
@@ -134,6 +136,16 @@ static inline size_t protobuf_shape(uint8_t *p, size_t size, size_t max, uint32_
 					    : LLVMFuzzerMutate(p, size, max);
 	size += protobuf_put(p + size, (uint64_t)(1 + fuzz_below(seed, 40)) << 3 | (bytes ? PROTOBUF_BYTES : 0));
 	return size + protobuf_put(p + size, bytes ? 0 : protobuf_number(seed));
+}
+
+/* What a program made can be packed, into as many bytes as it says. */
+static inline void protobuf_packs(const ProtobufCMessage *made)
+{
+	size_t len = protobuf_c_message_get_packed_size(made);
+	uint8_t *packed = malloc(len + 1);
+
+	FUZZ_CHECK(packed && protobuf_c_message_pack(made, packed) == len);
+	free(packed);
 }
 
 #endif

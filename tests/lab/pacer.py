@@ -17,22 +17,24 @@ import sys
 import time
 
 SO_RCVBUFFORCE = 33  # not named by Python's socket module
-EVERY = 0.004
+EVERY = 0.008
 CHUNK = 4096  # of TCP
 DATAGRAM, DATAGRAMS = 1000, 4  # of UDP
 PATTERN = bytes(range(251)) * 400
 
 
 class Seen:
-    """Longest pause between two events."""
+    """Longest pause between two events, and when it ended, in seconds after the first."""
 
     def __init__(self):
-        self.last, self.longest = None, 0.0
+        self.first, self.last, self.longest, self.where = None, None, 0.0, 0.0
 
     def now(self):
         t = time.monotonic()
-        if self.last is not None:
-            self.longest = max(self.longest, t - self.last)
+        if self.last is None:
+            self.first = t
+        elif t - self.last > self.longest:
+            self.longest, self.where = t - self.last, t - self.first
         self.last = t
 
 
@@ -119,7 +121,7 @@ def transfer(end, seconds):
                 break
             came.now()
     return {"sent": end.sent, "got": end.got, "wrong": end.wrong, "lost": end.lost,
-            "longest_gap_ms": round(came.longest * 1000, 1), "longest_pause_ms": round(went.longest * 1000, 1)}
+            "longest_gap_ms": round(came.longest * 1000, 1), "gap_at_s": round(came.where, 2), "longest_pause_ms": round(went.longest * 1000, 1)}
 
 
 def main(role, kind, address, port, seconds):

@@ -29,7 +29,7 @@ HELLO, CHALLENGE, CHALLENGE_RESPONSE, REFRESH, ASK, HELD = 128, 129, 130, 131, 1
  SEG_IDENTITY, SEG_NAT, SEG_ADVERTISE, SEG_SEQ_ADJUST, SEG_INTEREST, SEG_ACTION_LIST, SEG_IP_PACKET) = range(1, 16)
 SEG_RANGES, SEG_TUNNEL, SEG_NONCE, SEG_ERROR, SEG_LISTING, SEG_REJECT = range(128, 134)
 
-DISPATCH, INFORMATION, PROTECTED, DROP_SILENT = 0x01, 0x02, 0x04, 0x08
+DISPATCH, INFORMATION, PROTECTED, DROP_GONE, ROUTE_SILENT = 0x01, 0x02, 0x04, 0x08, 0x10
 FIN, SYN, RST, PSH, ACK, URG, DATA, FIRST_DATA, FRAGMENT = (1 << bit for bit in range(9))
 ALL = 0x8000
 INTEREST_BITS = 0x01ff | ALL
@@ -203,7 +203,7 @@ def check_forward(r, family):
 
 
 def check_wildcard(r, _):
-    family, proto, flags = r.family(), r.integer(1), r.flags(0x0f)
+    family, proto, flags = r.family(), r.integer(1), r.flags(0x1f)
     r.zero(1)
     ttl = r.integer(4)
     (sport, dport), bad_ports = read_ports(r, proto)
@@ -227,7 +227,7 @@ def check_fixed(r, _):
 
 
 def check_identifier(r, _):
-    family, proto, flags = r.family(), r.integer(1), r.flags(0x0f)
+    family, proto, flags = r.family(), r.integer(1), r.flags(0x1f)
     r.zero(1)
     reasons = r.flags(INTEREST_BITS, 2)
     r.zero(2)

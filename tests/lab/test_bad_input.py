@@ -446,7 +446,7 @@ class Start:
         self.lab, self.directory = lab, directory
         directory.chmod(0o755)  # also for nobody
         self.key = directory / "key"
-        self.key.write_text("secret\n")
+        self.key.write_text("a secret of this test\n")
         self.key.chmod(0o600)
 
     def write(self, program, **values):
@@ -492,6 +492,12 @@ def test_missing_capability_is_status_4_and_named_ARCH_7(start, program, capabil
 def test_run_directory_of_others_is_status_4_ARCH_7(start, program):
     (start.directory / "run").mkdir(mode=0o700)
     fails(start.run(program, wrap=NOBODY), 4, "run")
+
+
+def test_key_file_with_a_short_secret_is_refused_SEC_3(start):
+    start.key.write_text("7 bytes\n")
+    for program in ("fad", "smd"):
+        fails(start.run(program), 3, str(start.key), "8 to 128 bytes", "has 7")
 
 
 def test_key_file_that_others_can_read_is_refused_SEC_1(start):

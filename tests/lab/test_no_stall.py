@@ -20,9 +20,10 @@ from turnoutlab.topology import VIPS
 
 PACER = pathlib.Path(__file__).resolve().parent / "pacer.py"
 TCP_PORT, UDP_PORT = 9000, 9001
+PLAIN_PORT = 9100  # of transfers to the server's own addresses, which no agent touches
 SECONDS, TTL = 30, 2
 GAP_MS = 50
-TRIES = 3  # a machine that is busy with other things pauses everybody; the ends say how long they themselves did
+TRIES = 3  # a machine that is busy with other things pauses everybody: routed packets past the agents, too, which tell
 NICE = -15
 MEASURE = ("nice", "-n", str(NICE), sys.executable, str(PACER))
 SERVICE = """  - name: paced-{protocol}
@@ -42,17 +43,34 @@ SERVICE = """  - name: paced-{protocol}
 """
 
 
+def kernel_threads():
+    """Those that pass on what a busy processor has put off: packets of everybody."""
+    names = ((pid, pathlib.Path(f"/proc/{pid}/comm")) for pid in os.listdir("/proc") if pid.isdigit())
+    for pid, path in names:
+        with contextlib.suppress(OSError):
+            if path.read_text().startswith("ksoftirqd/"):
+                yield int(pid)
+
+
 @contextlib.contextmanager
 def preferred(lab):
-    """What is measured, and what measures, goes before everything else that this machine has to do."""
-    pids = [lab.pid(node, daemon) for node, daemon in (("r1", "fad"), ("r2", "fad"), ("sm1", "smd"))]
-    for pid in pids:
-        os.setpriority(os.PRIO_PROCESS, pid, NICE)
+    """What is measured goes before everything else that this machine has to do; what measures has its nice value.
+
+    Real-time, since a nice value counts only inside a group where sessions share processors as groups.
+    """
+    threads = list(kernel_threads())
+    for node, daemon in (("r1", "fad"), ("r1", "routed-glue"), ("r2", "fad"), ("r2", "routed-glue"), ("sm1", "smd")):
+        threads += [int(task) for task in os.listdir(f"/proc/{lab.pid(node, daemon)}/task")]
+    before = {thread: (os.sched_getscheduler(thread), os.sched_getparam(thread)) for thread in threads}
     try:
+        for thread in threads:
+            with contextlib.suppress(PermissionError):  # in a container the kernel's are not ours
+                os.sched_setscheduler(thread, os.SCHED_RR, os.sched_param(1))
         yield
     finally:
-        for pid in pids:
-            os.setpriority(os.PRIO_PROCESS, pid, 0)
+        for thread, was in before.items():
+            with contextlib.suppress(PermissionError):
+                os.sched_setscheduler(thread, *was)
 
 
 @pytest.fixture
@@ -133,22 +151,29 @@ def refreshes(lab):
                                                         ("messages", "timeouts"))]
 
 
+def transfers(lab):
+    """(name, protocol, where to, port): four to VIPs, and two past the agents."""
+    for vip in VIPS:
+        family = 6 if ":" in vip else 4
+        yield f"tcp{family}", "tcp", vip, TCP_PORT
+        yield f"udp{family}", "udp", vip, UDP_PORT
+        yield f"plain{family}", "udp", lab.address("web1", "lan", family), PLAIN_PORT
+
+
 def run_transfers(lab, path):
-    """Four transfers at once, both ways each: {name: (server's report, client's report)}."""
+    """All transfers at once, both ways each: {name: (server's report, client's report)}."""
     servers, clients, found = {}, {}, {}
     dump = lab.popen("client1", "tcpdump", "-i", "core", "-s", "96", "-B", "32768", "-Q", "in", "-w", str(path),
                      f"port {TCP_PORT}", stderr=subprocess.PIPE, text=True)
     try:
         assert "listening" in dump.stderr.readline()
-        for kind, port in (("tcp", TCP_PORT), ("udp", UDP_PORT)):
-            for vip in VIPS:
-                family = 6 if ":" in vip else 4
-                server = lab.popen("web1", *MEASURE, "serve", kind, lab.address("web1", "lan", family), str(port),
-                                   str(SECONDS), stdout=subprocess.PIPE, text=True)
-                servers[f"{kind}{family}"] = server
-                assert server.stdout.readline() == "ready\n"
-                clients[f"{kind}{family}"] = lab.popen("client1", *MEASURE, "connect", kind, vip, str(port),
-                                                       str(SECONDS), stdout=subprocess.PIPE, text=True)
+        for name, kind, address, port in transfers(lab):
+            own = lab.address("web1", "lan", 6 if ":" in address else 4)
+            servers[name] = lab.popen("web1", *MEASURE, "serve", kind, own, str(port), str(SECONDS),
+                                      stdout=subprocess.PIPE, text=True)
+            assert servers[name].stdout.readline() == "ready\n"
+            clients[name] = lab.popen("client1", *MEASURE, "connect", kind, address, str(port), str(SECONDS),
+                                      stdout=subprocess.PIPE, text=True)
         for name, client in clients.items():
             found[name] = [json.loads(process.communicate(timeout=SECONDS + 30)[0]) for process in (servers[name], client)]
     finally:
@@ -168,17 +193,18 @@ def measure(lab, tmp_path):
     before = refreshes(lab)
     found = run_transfers(lab, path)
     sent, punted, late = (now - then for now, then in zip(refreshes(lab), before))
-    reports = [report for both in found.values() for report in both]
+    reports = [report for name, both in found.items() for report in both if not name.startswith("plain")]
+    plain = max(report["longest_gap_ms"] for name, both in found.items() for report in both if name.startswith("plain"))
+    print(f"{sent} refreshes, {punted} punts, {found}")
     assert not any(report["wrong"] for report in reports), found  # other bytes, or a datagram after a later one
     assert sent >= 8 * (SECONDS / TTL), f"{sent} refreshes of eight directions in {SECONDS} s"
     assert punted <= 3 * 8 and late == 0, "a flow was punted again"
     flows = segments(path, TCP_PORT)
     assert len(flows) == 2 and all(len(parts) > SECONDS * 10 for parts in flows.values())
     smooth = {"lost": sum(report["lost"] for report in reports) == 0,
-              "gap": max(report["longest_gap_ms"] for report in reports) < GAP_MS,
+              "gap": max(report["longest_gap_ms"] for report in reports) < max(GAP_MS, 2 * plain),
               "queued out of order": [out_of_order(lab, node) for node in ("client1", "web1")] == queued,
               "holes": not any(disorder(parts) for parts in flows.values())}
-    print(f"{sent} refreshes, {punted} punts, {found}")
     return [name for name, good in smooth.items() if not good], found
 
 

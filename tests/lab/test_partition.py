@@ -3,7 +3,11 @@
 
 The test leaves the lab with the configuration it found.
 """
+import os
+import signal
+
 from conftest import until
+from test_discovery import AGENT, DATA, MANAGER, net, network  # noqa: F401: fixtures
 from test_failures import SERVERS, requests
 from test_predetermined import clients
 from test_smd import config_path, configured, service
@@ -52,3 +56,40 @@ def test_new_flows_are_served_without_a_manager_SM_13(healthy):
         if not healthy.alive("sm1", "smd"):
             healthy.start("sm1", "smd")
     assert until(lambda: {row["state"] for row in healthy.rows("sm1", "smd", "servers")} == {"up"}, 10)
+
+
+SERVED = """\
+wildcard-ttl: 3s
+services:
+  - {{name: {name}, vip: 203.0.113.90, port: 80, check: {{type: none}}, {more}
+     servers: [{{name: w, address: 10.78.1.1}}, {{name: x, address: 10.78.1.2}}]}}
+"""
+
+
+def test_a_manager_that_returns_knows_nothing_of_its_old_partitions_SM_13(net, monkeypatch):  # noqa: F811
+    """Killed, and back without: they stand beside what it says now.  Gone by a reload: withdrawn."""
+    def configured(more):
+        monkeypatch.setitem(DATA, MANAGER, SERVED.format(name="web", more=more).replace("{", "{{").replace("}", "}}"))
+
+    def counts():
+        rows = net.rows(AGENT, "wildcards")
+        old = sum(int(row["backup"]) > 1000 for row in rows)
+        return old, len(rows) - old
+    partitions = 4 + 2 * 2
+    configured("partition-ttl: 60s,")
+    net.start(MANAGER)
+    net.start(AGENT)
+    assert until(lambda: counts() == (partitions, 3), 15), counts()
+    net.stop(MANAGER, kill=True)
+    assert until(lambda: counts() == (partitions, 0), 15), counts()
+    configured("")
+    net.start(MANAGER)
+    assert until(lambda: counts() == (partitions, 3), 15), counts()
+    configured("partition-ttl: 60s,")
+    net.stop(MANAGER, kill=True)
+    net.start(MANAGER)
+    assert until(lambda: sum(int(row["backup"]) > 1000 for row in net.rows(MANAGER, "wildcards")) == partitions, 10)
+    configured("")
+    net.configure(MANAGER)
+    os.kill(net.running[MANAGER]["pid"], signal.SIGHUP)
+    assert until(lambda: counts() == (0, 3), 10), counts()

@@ -16,12 +16,16 @@ import subprocess
 import time
 
 import pytest
-from scapy.all import IP, UDP
+from scapy.all import IP, UDP, Ether, raw
 
 import peer
 from conftest import BUILD, until
-from test_discovery import ADDRESS, AGENT, FAR, IDENTITY, MANAGER, PROGRAM, SWITCH, net, network  # noqa: F401: fixtures
+from test_discovery import ADDRESS, AGENT, DATA, FAR, IDENTITY, MANAGER, PROGRAM, SWITCH, net, network  # noqa: F401: fixtures
 from turnoutlab import process
+
+
+def mac_of(where, side, interface):
+    return json.loads(where.run(side, "ip", "-j", "link", "show", "dev", interface).stdout)[0]["address"]
 
 
 def drops(where, side):
@@ -97,7 +101,9 @@ def test_secrets_are_nowhere_to_be_read_SEC_3(net, monkeypatch):  # noqa: F811
     secret = net.key.read_bytes()
     shapes = (secret, secret.hex().encode(), base64.b64encode(secret))
     spawn = process.spawn
-    monkeypatch.setattr(process, "spawn", lambda where, argv, *more: spawn(where, [*argv, "--debug"], *more))
+    # As in a host that keeps core files, or else there is nothing to be limited.
+    monkeypatch.setattr(process, "spawn", lambda where, argv, *more: spawn(
+        where, ["prlimit", "--core=unlimited", *argv, "--debug"], *more))
     net.start(MANAGER)
     net.start(AGENT)
     assert until(lambda: net.rows(AGENT, "wildcards"), 10)
@@ -160,16 +166,16 @@ class Wire:
         opened.setblocking(False)
         return opened
 
-    def heard(self, sender):
-        """Frames of control messages of one daemon since the last call, but for challenges, which may be answered."""
+    def heard(self, *senders):
+        """Frames of control messages of these daemons since the last call, but for challenges, which may be answered."""
         found = []
         while True:
             try:
                 frame = self.ears.recv(65535)
             except BlockingIOError:
                 return found
-            if (frame[12:14], frame[23], frame[26:30]) == (b"\x08\x00", 17, socket.inet_aton(ADDRESS[sender])) \
-                    and frame[43] != peer.CHALLENGE:
+            if (frame[12:14], frame[23]) == (b"\x08\x00", 17) and frame[43] != peer.CHALLENGE and \
+                    frame[26:30] in [socket.inet_aton(ADDRESS[sender]) for sender in senders]:
                 found.append(frame)
 
     def repeat(self, frames):
@@ -224,6 +230,85 @@ def test_a_third_host_repeats_messages_with_their_addresses_SEC_4(net):  # noqa:
         net.start(MANAGER)
         repeated(MANAGER, of_agent)
         assert not [row for row in net.rows(MANAGER, "agents") if row["state"] == "known"]
+
+
+SHORT = """\
+flow-ttl: 1s
+services:
+  - {{name: web, vip: 203.0.113.90, protocol: udp, port: 80, affinity-ttl: 2s, sticky: 0s, check: {{type: none}},
+     servers: [{{name: w, address: 10.78.1.1, port: 80}}]}}
+"""
+OF_FLOWS = {MANAGER: (peer.FIXED_UPDATE, peer.PACKET), AGENT: (peer.MATCH_WILDCARD, peer.MATCH_FIXED, peer.REFRESH, peer.ASK)}
+
+
+def test_a_flow_that_ended_is_not_brought_back_SEC_4(net, monkeypatch):  # noqa: F811
+    """Its matches and updates, said once more by a third host: at once, and when who heard them was restarted."""
+    def held():
+        return [len([row for row in net.rows(side, listing) if row["source"] == "192.0.2.7:4000"])
+                for side, listing in ((AGENT, "affinities"), (MANAGER, "flows"))]
+
+    def repeated(side, frames):
+        before = refused(net, side)
+        wire.repeat(frames)
+        assert until(lambda: refused(net, side) - before >= len(frames), 5), (side, drops(net, side), len(frames))
+        time.sleep(0.3)
+        assert held() == [0, 0], side
+    monkeypatch.setitem(DATA, MANAGER, SHORT)
+    with Wire(net) as wire, contextlib.closing(wire.open(net.netns(AGENT), "lan1")) as client:
+        net.start(MANAGER)
+        net.start(AGENT)
+        assert until(lambda: net.rows(AGENT, "wildcards"), 10)
+        client.send(raw(Ether(dst=mac_of(net, AGENT, "lan"), src="02:00:00:00:00:07", type=0x0800) /
+                        IP(src="192.0.2.7", dst="203.0.113.90") / UDP(sport=4000, dport=80) / b"x"))
+        assert until(lambda: all(held()), 5), held()
+        assert until(lambda: held() == [0, 0], 20), held()
+        said = {MANAGER: [], AGENT: []}
+        for frame in wire.heard(*said):
+            side = next(side for side in said if frame[26:30] == socket.inet_aton(ADDRESS[side]))
+            said[side] += [frame] if frame[43] in OF_FLOWS[side] else []
+        assert [frame[43] for frame in said[MANAGER]].count(peer.FIXED_UPDATE) > 0 and said[AGENT]
+        repeated(AGENT, said[MANAGER])
+        repeated(MANAGER, said[AGENT])
+        for side, of_other in ((AGENT, said[MANAGER]), (MANAGER, said[AGENT])):
+            net.stop(side, kill=True)
+            net.start(side)
+            assert until(lambda: net.rows(AGENT, "wildcards") and
+                         [row for row in net.rows(MANAGER, "agents") if row["state"] == "known"], 15)
+            repeated(side, of_other)
+
+
+@pytest.mark.parametrize("side", PROGRAM)
+def test_own_messages_sent_back_are_dropped_by_name_MSG_13_SEC_4(net, side):  # noqa: F811
+    """From another's address, from the daemon's own, and after its restart: authentic, but nobody else's."""
+    def counted():
+        return {row["name"]: int(row["value"]) for row in net.rows(side, "counters") if row["group"].startswith("message")}
+
+    def returned(source):
+        """The same a hundred times to its control port; how many are counted as its own, and as another's with its identity."""
+        before = counted()
+        wire.repeat([raw(Ether(dst=mac_of(net, side, "ctl"), type=0x0800) / IP(src=source, dst=ADDRESS[side]) /
+                         UDP(sport=7510, dport=7510) / data)] * 100)
+        until(lambda: counted()["received"] >= before["received"] + 100, 1)
+        after = counted()
+        assert [after[name] for name in ("accepted", "challenges-sent", "responses-sent")] == [0, 0, 0]
+        return [after[name] - before[name] for name in ("own-heard", "same-identity")]
+    setting = "net.ipv4.conf.ctl.accept_local={}"
+    with Wire(net) as wire:
+        net.start(side)
+        data = until(lambda: wire.heard(side), 10)[0][42:]
+        try:
+            assert returned(VICTIM)[0] >= 100
+            assert returned(ADDRESS[side])[0] < 100  # the kernel drops them: nobody else can have our address
+            net.run(side, "sysctl", "-qw", setting.format(1))
+            assert returned(ADDRESS[side])[0] >= 100
+            net.stop(side, kill=True)
+            net.start(side)
+            for source in (VICTIM, ADDRESS[side]):
+                own, twin = returned(source)
+                assert own < 100 <= twin
+            assert "it has the identity of this daemon" in (net.directory / side / "log").read_text()
+        finally:
+            net.run(side, "sysctl", "-qw", setting.format(0))
 
 
 def believed(where):

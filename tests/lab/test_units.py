@@ -166,6 +166,40 @@ def test_only_the_group_may_ask_ARCH_7(machine):
     assert machine.run("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", *asked, check=False).returncode == 4
 
 
+# Connects to each, and says for each how it went.
+CONNECT = """import errno, socket, sys
+for path in sys.argv[1:]:
+    try:
+        socket.socket(socket.AF_UNIX).connect(path)
+        print("connected")
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+"""
+
+
+def test_sockets_are_closed_to_other_users_by_directory_and_by_mode_ARCH_7_SEC_3(machine):
+    """Either alone is enough; the group gets in, through what the units and systemd-sysusers made."""
+    paths = [f"/run/turnout/{daemon}.{suffix}" for daemon in DAEMONS for suffix in ("sock", "events")]
+
+    def connect(user, group):
+        return set(machine.run("setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "/usr/bin/python3", "-c",
+                               CONNECT, *paths).stdout.split())
+    shown = machine.run("stat", "-c", "%a %U %G", "/run/turnout", *paths).stdout.splitlines()
+    assert shown == ["750 turnout turnout"] + ["660 turnout turnout"] * len(paths)
+    assert connect("nobody", "turnout") == {"connected"}
+    assert connect("nobody", "nogroup") == {"EACCES"}
+    machine.run("chmod", "755", "/run/turnout")
+    try:
+        assert connect("nobody", "nogroup") == {"EACCES"}
+        machine.run("chmod", "o+rw", *paths)
+        assert connect("nobody", "nogroup") == {"connected"}  # so it was the modes
+        machine.run("chmod", "750", "/run/turnout")
+        assert connect("nobody", "nogroup") == {"EACCES"}
+    finally:
+        machine.run("chmod", "750", "/run/turnout")
+        machine.run("chmod", "660", *paths)
+
+
 @pytest.mark.parametrize("daemon", DAEMONS)
 def test_killed_is_started_again(machine, daemon):
     before, count = main_pid(machine, daemon), restarts(machine, daemon)

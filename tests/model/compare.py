@@ -35,11 +35,12 @@ REMOTES = re.compile(r"^(?:.{32}0a0907..|.{48}20010db8000900070000000000000000)"
 AGENT = 0xfad
 # Counters that the documents define by what is seen outside, so that the model can say them.
 COUNTERS = frozenset(f"packets/{n}" for n in ("received", "received-bytes", "forwarded", "unmatched", "punted", "held",
-                                              "copied", "returned", "errors-made", "resets-made")) | frozenset(
+                                              "copied", "returned", "errors-made", "resets-made", "silent-routed",
+                                              "silent-probes")) | frozenset(
     f"drops/{n}" for n in ("affinity", "rejected", "rejected-untold", "fragment-orphaned", "malformed", "hold-full", "hold-orphaned", "hold-timeout", "denied-update",
-                           "update-mismatch", "cookie", "advertised", "forward")) | frozenset(
+                           "update-mismatch", "cookie", "advertised", "forward", "silent", "probe-answered")) | frozenset(
     f"messages/{n}" for n in ("matches", "refreshes", "denies", "wildcard-updates", "fixed-updates")) | frozenset(
-    f"wildcards/{n}" for n in ("deleted", "expired", "no-room")) | frozenset(
+    f"wildcards/{n}" for n in ("deleted", "expired", "no-room", "silent")) | frozenset(
     f"affinities/{n}" for n in ("added", "updated", "deleted", "expired", "ranks-ignored", "no-room")) | {
         "message-drops/unexpected", "message-drops/unknown-wildcard"}
 

@@ -21,7 +21,7 @@ WILDCARD_UPDATE, FIXED_UPDATE = 1, 2
  ACTION_LIST, IP_PACKET) = range(1, 16)
 RANGES, TUNNEL, _, ERROR, _, REJECT = range(128, 134)
 KNOWN = frozenset([*range(1, 16), *range(128, 134)])
-DISPATCH, INFORMATION, PROTECTED = 1, 2, 4
+DISPATCH, INFORMATION, PROTECTED, ROUTE_SILENT = 1, 2, 4, 16
 UNSUPPORTED, NOT_COVERED, NO_ROOM, FORBIDDEN = 1, 2, 3, 4
 WORST_RANK = 0x100000000
 BEFORE_ALL = -1
@@ -34,6 +34,7 @@ OWN_ADDRESS = {4: packets.number("10.9.0.254"), 6: packets.number("2001:db8:9::f
 # Resets, and ICMP errors: in a second, in all and to one address.
 ANSWERS = {"resets": (1000, 100), "errors": (1000, 10)}
 PUNT_MS, PUNTS = 250, 3
+SILENT_AFTER, SILENT_MS, PROBE_MS = 3, 750, 1000
 COOKIE_MS = 10000
 FORGOTTEN_MS = 60000
 TICK_MS = 50
@@ -129,12 +130,35 @@ def read_tunnel(body):
 
 
 @dataclasses.dataclass
+class Row:
+    """Questions in a row that were not answered in time."""
+    unanswered: int = 0
+    asked: int = 0  # the first of these
+
+    def miss(self, asked):
+        self.asked = self.asked if self.unanswered else asked
+        self.unanswered += 1
+
+    def is_long(self, now):
+        return self.unanswered >= SILENT_AFTER and now - self.asked >= SILENT_MS
+
+
+@dataclasses.dataclass
 class Manager:
     identity: int
     addr: str
     port: int
     words: bytes = None  # its identity segment, the latest
     heard: int = 0
+    row: Row = dataclasses.field(default_factory=Row)  # of all questions to it
+
+
+@dataclasses.dataclass
+class Silence:
+    """How the questions under a wildcard are answered."""
+    row: Row = dataclasses.field(default_factory=Row)
+    silent: bool = False
+    probe: int = 0  # then: when it may be asked again
 
 
 @dataclasses.dataclass
@@ -162,6 +186,7 @@ class Affinity:
     packets: int = 0
     bytes: int = 0
     data_seen: set = dataclasses.field(default_factory=set)
+    silence: Silence = dataclasses.field(default_factory=Silence)
     moved: dict = dataclasses.field(default_factory=dict)
 
     @property
@@ -195,6 +220,11 @@ class Affinity:
                 m["dport"] in (0, key.dport) and key.src & m["src_mask"] == m["src"] and
                 key.dst & m["dst_mask"] == m["dst"] and self.in_ranges(key))
 
+    @property
+    def absent(self):
+        """As if it were not there."""
+        return self.match is not None and self.silence.silent and bool(self.flags & ROUTE_SILENT)
+
     def takes_or_holds(self):
         return any(data & ~copy or copy & hold for (_, data, copy, hold), _, _ in self.interest)
 
@@ -218,6 +248,7 @@ class Hold:
     tries: int = 1
     manager: int = 0  # who was asked, at which rank; and whether by sending the packet itself
     rank: int = 0
+    under: int = 0  # the wildcard's lineage; 0: none
     punted: bool = False
     waiting: list = dataclasses.field(default_factory=list)  # of (packet, resume, told) oldest first
 
@@ -245,7 +276,7 @@ class Model:
         self.managers, self.wildcards, self.fixed, self.holds = {}, [], [], {}
         self.forwards = {}  # packets and bytes, by where they went
         self.datagrams, self.early = {}, {}  # known by their first fragment; waiting for it
-        self.cookies = []  # (key, rank, when, interface) of each that was made
+        self.cookies = []  # (key, rank, when, interface, is it a probe's) of each that was made
         self.events, self.counts = [], {}
         self.answers = {}  # of each sort: since when this second is, and to whom in it
         self.fail_send = self.fail_forward = False
@@ -356,8 +387,8 @@ class Model:
 
     # ---- what acts on a key (PREC) ----
 
-    def acting(self, key, answer=None):
-        """One affinity a rank, the best rank first."""
+    def matching(self, key, answer=None):
+        """All that match, in the order in which they act."""
         found = [w for w in self.wildcards if w.covers(key)]
         found += [x for x in self.fixed if x.key == key and not (answer and answer.manager is x.manager and
                                                                  answer.rank == x.rank)]
@@ -371,23 +402,28 @@ class Model:
         for one, next_one in zip(found, found[1:]):
             if one.rank == next_one.rank and order(one) == order(next_one):
                 raise Unclear("two wildcards of one manager that nothing tells apart")
-        return [a for i, a in enumerate(found) if i == 0 or found[i - 1].rank != a.rank]
+        return found
 
     def steps(self, key, answer=None, spared=None):
-        """Those that act up to the end of the cascade, and whether one ends it.
+        """Those that act up to the end of the cascade, whether one ends it, and whose silence left them out before.
 
         spared: a rank whose wildcard does not drop (the packet came back from its manager).
         """
-        steps = []
-        for affinity in self.acting(key, answer):
+        steps, absent = [], []
+        for affinity in self.matching(key, answer):
+            if steps and steps[-1].rank == affinity.rank:
+                continue
+            if affinity.absent:
+                absent.append(affinity)
+                continue
             if len(steps) == MOST_STEPS:
                 self.count("affinities/ranks-ignored")
-                return steps, False
+                return steps, False, absent
             steps.append(affinity)
             drops = affinity.forward == 0 and affinity.match is not None and affinity.rank == spared
             if affinity.flags & DISPATCH and not drops:
-                return steps, True
-        return steps, False
+                return steps, True, absent
+        return steps, False, absent
 
     # ---- a packet ----
 
@@ -447,16 +483,17 @@ class Model:
     def follow(self, packet):
         """An error about a flow has the key of what travels with it, if anything knows that."""
         key = packet.embedded.key.reverse()
-        if (self.acting(key) or key in self.holds) and not self.source_refused(packet.key):
+        if (self.matching(key) or key in self.holds) and not self.source_refused(packet.key):
             packet.key, packet.follows = key, True
 
     def source_refused(self, key):
         """What it embeds is its sender's word, and does not help who is refused by name (SVC-5)."""
-        for affinity in self.acting(key)[:MOST_STEPS]:
-            if affinity.flags & DISPATCH:
-                return affinity.forward == 0 and (affinity.match is None or affinity.match["src_mask"] != 0 or
-                                                  any(field == 1 for field, _, _ in affinity.ranges))
-        return False
+        counts = dict(self.counts)
+        steps, ends, _ = self.steps(key)
+        self.counts = counts  # only asked
+        last = steps[-1] if ends else None
+        return bool(last) and last.forward == 0 and (last.match is None or last.match["src_mask"] != 0 or
+                                                     any(field == 1 for field, _, _ in last.ranges))
 
     def keep(self, hold, packet, resume, offload, told=False):
         """Behind the others of its flow (FA-9)."""
@@ -474,7 +511,8 @@ class Model:
         has reported it, but holds the original; or ("rest", lineage), it was punted by the first packet of those together.
         """
         returned = answer is not None or spared is not None
-        steps, ends = self.steps(packet.key, answer, spared)
+        steps, ends, absent = self.steps(packet.key, answer, spared)
+        self.pass_absent([w for w in absent if w.rank > resume], packet, offload)
         if not steps:
             self.unmatched(packet, offload, returned)
             return
@@ -660,6 +698,56 @@ class Model:
                 if packet.flags & ACK:
                     numbers[3], numbers[5] = moved(numbers[3], numbers[5], ack)
 
+    # ---- silent managers (FA-5) ----
+
+    def unanswered(self, hold):
+        """Nothing came in time: by who was asked, and what was asked under."""
+        manager = self.managers.get(hold.manager)
+        if manager:
+            manager.row.miss(hold.since)
+        for wildcard in self.wildcards:
+            if wildcard.lineage == hold.under and wildcard.covers(hold.key) and not wildcard.silence.silent:
+                silence = wildcard.silence
+                silence.row.miss(hold.since)
+                if silence.row.is_long(self.now) or wildcard.manager.row.is_long(self.now):
+                    silence.silent, silence.probe = True, self.now + PROBE_MS
+                    self.count("wildcards/silent")
+
+    def heard(self, manager, key):
+        """It has answered, under all its wildcards that cover the key."""
+        manager.row.unanswered = 0
+        for wildcard in self.wildcards:
+            if wildcard.manager is manager and wildcard.covers(key):
+                wildcard.silence.row.unanswered, wildcard.silence.silent = 0, False
+
+    def in_vain(self, affinity):
+        """It is not asked now, but the packet dropped; else it is asked, and not again for a second."""
+        if affinity.match is None or not affinity.silence.silent:
+            return False
+        if self.now < affinity.silence.probe:
+            self.drop("silent")
+            return True
+        affinity.silence.probe = self.now + PROBE_MS
+        self.count("packets/silent-probes")
+        return False
+
+    def pass_absent(self, absent, packet, offload):
+        """A packet goes on without these; a copy may ask whether they answer again.  Not one that was held (FA-9)."""
+        if self.releasing or not absent:
+            return
+        self.count("packets/silent-routed")
+        for wildcard in absent:
+            bits = packet.bits(packet.key not in wildcard.data_seen)
+            decides = [c for c in wildcard.interest
+                       if bits & c[0][1] & ~c[0][2] or bits & c[0][2] & c[0][3]]
+            if self.now >= wildcard.silence.probe and decides:
+                wildcard.silence.probe = self.now + PROBE_MS
+                self.count("packets/silent-probes")
+                self.tell(wildcard, decides[0], packet, bits & decides[0][0][0], packets.segments(packet, offload)[0], True)
+
+    def is_probe(self, key, cookie):
+        return cookie is not None and self.cookies[cookie][0] == key and self.cookies[cookie][4]
+
     # ---- interest (ACT-4 to ACT-7) ----
 
     @staticmethod
@@ -696,6 +784,8 @@ class Model:
 
     def punt(self, affinity, criterion, packet, reasons, offload):
         """Only if the packets behind it can wait (FA-9)."""
+        if self.in_vain(affinity):
+            return
         if self.outstanding(packet.key):
             # What it stands for was reported with it: see report_rest().
             self.send_first(affinity, criterion, packet, reasons, offload, affinity.rank, ("rest", affinity.lineage))
@@ -735,9 +825,9 @@ class Model:
                 return True
         return False
 
-    def tell(self, affinity, criterion, packet, reasons, data):
+    def tell(self, affinity, criterion, packet, reasons, data, probe=False):
         """A match, or the packet alone when no interest bit asks for more.  data: what is enclosed, or None."""
-        segments = [(FA_DATA, self.cookie(packet, affinity.rank))]
+        segments = [(FA_DATA, self.cookie(packet, affinity.rank, probe))]
         if data is not None:
             segments.append((IP_PACKET, data))
         kind = PACKET_ONLY
@@ -753,13 +843,13 @@ class Model:
             return packets.text(family, value), port
         return affinity.manager.addr, affinity.manager.port
 
-    def cookie(self, packet, rank):
-        self.cookies.append((packet.key, rank, self.now, packet.interface))
+    def cookie(self, packet, rank, probe=False):
+        self.cookies.append((packet.key, rank, self.now, packet.interface, probe))
         return len(self.cookies) - 1
 
     def about(self, affinity, key, reasons):
         """Segments that say which flow and which affinity."""
-        body = struct.pack("!BBBxHxxHH", key.family, key.proto, affinity.flags & 15, reasons, key.sport, key.dport)
+        body = struct.pack("!BBBxHxxHH", key.family, key.proto, affinity.flags & 31, reasons, key.sport, key.dport)
         body += packets.raw(key.family, key.src) + packets.raw(key.family, key.dst)
         return [(IDENTIFIER, body)] + self.words_of(affinity)
 
@@ -796,6 +886,7 @@ class Model:
         hold = self.holds.get(key)
         if hold and not hold.punted:
             hold.manager, hold.rank, hold.punted = affinity.manager.identity, affinity.rank, punted
+            hold.under = affinity.lineage if affinity.match else 0
 
     def answered(self, key, manager, cookie):
         """The hold that ends with this answer: not while a packet is out for another manager, or for a later answer."""
@@ -809,16 +900,21 @@ class Model:
         return self.holds.pop(key, None)
 
     def hold_original(self, affinity, criterion, packet, offload, overdue=False):
+        if not overdue and self.in_vain(affinity):
+            return
         hold = None if overdue else self.outstanding(packet.key)
         if hold and len(hold.waiting) < self.limits.packets:
             self.keep(hold, packet, affinity.rank, offload, told=True)
             self.asks(affinity, packet.key, False)
+            return
+        if self.in_vain(affinity):
             return
         self.outstanding(packet.key)
         self.send_first(affinity, criterion, packet, 0, offload, affinity.rank, told=True)
 
     def time_out(self, hold):
         """Nothing came in 250 ms."""
+        self.unanswered(hold)
         del self.holds[hold.key]
         if hold.tries >= PUNTS:
             self.drop("hold-timeout", len(hold.waiting))
@@ -928,6 +1024,7 @@ class Model:
             if old:
                 self.wildcards.remove(old)
                 new.data_seen, new.packets, new.bytes = old.data_seen, old.packets, old.bytes
+                new.silence = old.silence
             self.wildcards.append(new)
             self.changed_adverts(before)
             self.count("messages/wildcard-updates")
@@ -952,6 +1049,8 @@ class Model:
         new = self.affinity(manager, message, fields, key.family)
         new.key = key
         old = next((x for x in self.fixed if (x.manager, x.key, x.rank) == (manager, key, new.rank)), None)
+        if new.ttl or enclosed is not None:
+            self.heard(manager, key)
         covered = self.limits.uncovered or any(w.manager is manager and w.covers(key) for w in self.wildcards)
         code = None
         if self.unable(message) and (new.ttl or enclosed is not None):
@@ -987,6 +1086,9 @@ class Model:
 
     def enclosed(self, answer, packet, cookie):
         self.count("packets/returned")
+        if self.is_probe(answer.key, cookie):
+            self.drop("probe-answered")  # it had gone on
+            return
         if packet.embedded and packet.embedded.key.reverse() == answer.key:
             packet.key, packet.follows = answer.key, True
         if not packet.first and (packet.key.src, packet.key.dst, packet.key.family) == (
@@ -1040,8 +1142,12 @@ class Model:
                 return
             # From a manager that nobody asked: like a packet that just arrived.
             resume = min([a.rank for a in self.matching_of(manager, packet.key)], default=BEFORE_ALL)
+        self.heard(manager, packet.key)
         hold = self.answered(packet.key, manager, cookie)
-        self.process(packet, resume, spared=resume)
+        if self.is_probe(packet.key, cookie):
+            self.drop("probe-answered")
+        else:
+            self.process(packet, resume, spared=resume)
         self.release(hold)
 
 

@@ -42,6 +42,8 @@ GROUPS = {
     "PREC": {"serves": "PREC_1 PREC_2 PREC_3 PREC_4 PREC_5 PREC_6 PREC_7 PREC_8 PREC_9 PREC_10", "keys": 1, "ranks": 12,
              "weights": {"wildcard": 10, "fixed": 10, "answer": 30}},
     "FA": {"serves": "FA_1 FA_2 FA_3 FA_9 FA_11", "keys": 1, "tight": True, "weights": {"time": 20}},
+    "SILENT": {"serves": "FA_5 PREC_4", "interest": 0.95, "silence": 0.6, "keys": 2, "dispatch": 0.1,
+               "weights": {"answer": 4, "time": 25, "fixed": 2}, "super": 0.1},
     "SUPER": {"serves": "MSG_11", "super": 0.6, "adjust": 0.4, "dispatch": 0.4, "tunnel": 0.3},
     "MSG": {"serves": "MSG_3 MSG_8 MSG_9 MSG_10 MSG_13", "weights": {"answer": 40, "odd": 6}, "packet_only": 0.4, "unknown": 0.1},
 }
@@ -250,7 +252,8 @@ class Maker:
         masks = MASKS[self.family]
         dst_mask = self.pick(masks) if self.often(0.4) else masks[0]
         src_mask = self.pick(masks) if self.often(0.4) else masks[1]
-        flags = self.flags() | (wire.PROTECTED if self.often(0.04) else 0) | (8 if self.often(0.05) else 0)
+        flags = self.flags() | (wire.PROTECTED if self.often(0.04) else 0) | (wire.DROP_GONE if self.often(0.05) else 0)
+        flags |= wire.ROUTE_SILENT if self.often(self.profile.get("silence", 0.1)) else 0
         dport = key.dport if ports and self.often(0.6) else 0
         sport = key.sport if ports and self.often(0.1) else 0
         ttl = self.pick(TTLS)

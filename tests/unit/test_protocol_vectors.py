@@ -29,7 +29,8 @@ SEGMENTS = {1: "wildcard", 2: "fixed", 3: "identifier", 4: "service precedence",
             12: "sequence adjust", 13: "interest criteria", 14: "action list", 15: "IP packet", 128: "ranges",
             129: "tunnel", 130: "nonce", 131: "error", 132: "listing", 133: "reject"}
 ORDER = [6, 132, 130, 1, 128, 2, 3, 14, 131, 4, 5, 10, 11, 12, 13, 129, 133, 9, 7, 8, 15]
-FLAGS = [(1, "dispatch"), (2, "information"), (4, "protected"), (8, "drop-on-silence")]
+FLAGS = [(1, "dispatch"), (2, "information"), (4, "protected"), (8, "drop-without-agent"),
+         (16, "route-on-silence")]
 BITS = [(1 << i, name) for i, name in enumerate("fin syn rst psh ack urg data first-data fragment".split())]
 BITS += [(0x8000, "all")]
 

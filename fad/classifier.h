@@ -112,7 +112,7 @@ struct classifier_prefix6 {
  * Everything stored sets the bit of one of its addresses, or counts as being for any; it has been set before that is
  * stored.  A packet that shows none of its bits matches nothing.
  */
-#define CLASSIFIER_FILTER_BITS 4096
+#define CLASSIFIER_FILTER_BITS 262144
 #define CLASSIFIER_FILTER_DST  0
 #define CLASSIFIER_FILTER_SRC  1
 struct classifier_filter {
@@ -127,7 +127,7 @@ static inline uint32_t classifier_filter_bit(uint8_t family, const uint8_t *a)
 
 	if (family == 6)
 		x = (x ^ (uint32_t)a[3] << 24) + ((uint32_t)a[4] << 8 | a[5]) * 0x85ebca6bu;
-	return x * 0x9e3779b1u >> 20;
+	return x * 0x9e3779b1u >> 14;
 }
 
 /* Addresses that no router forwards to or from. */

@@ -44,6 +44,7 @@ typedef __s64 int64_t;
 /* Filled in by classifier_io.c; sizes of the hash maps are set there too. */
 struct classifier_settings settings;
 struct classifier_filter filter;
+uint64_t hints[CLASSIFIER_HINTS / 64];
 struct classifier_shed sheds[CLASSIFIER_SHEDS];
 /* Clocks of sources under those, found by a hash. */
 uint64_t shed_shares[CLASSIFIER_SHED_SHARES];
@@ -338,6 +339,13 @@ static __noinline bool is_forged(const struct classifier_key *key)
 
 /* ---- lookups ---- */
 
+static __always_inline bool may_be_stored(const struct classifier_key *masked)
+{
+	uint32_t hint = classifier_hint(masked) % CLASSIFIER_HINTS;
+
+	return hints[hint / 64] >> hint % 64 & 1;
+}
+
 static __always_inline void mask_address(uint8_t *to, const uint8_t *from, const uint8_t *mask)
 {
 	((uint64_t *)to)[0] = ((const uint64_t *)from)[0] & ((const uint64_t *)mask)[0];
@@ -357,7 +365,7 @@ __noinline int find_under(const struct classifier_key *key, uint32_t list, uint3
 		return 0;
 	used = settings.shape_count[list];
 	for (uint32_t i = 0; i < CLASSIFIER_MAX_SHAPES; i++) {
-		struct classifier_key masked __attribute__((aligned(8)));
+		struct classifier_key masked;
 		uint32_t number = settings.shape_order[list][i] % CLASSIFIER_ALL_SHAPES;
 		const struct classifier_shape *s = &settings.shapes[number];
 		const uint32_t *value;
@@ -373,6 +381,8 @@ __noinline int find_under(const struct classifier_key *key, uint32_t list, uint3
 		masked.shape = number;
 		mask_address(masked.src, key->src, s->src_mask);
 		mask_address(masked.dst, key->dst, s->dst_mask);
+		if (!may_be_stored(&masked))
+			continue;
 		value = bpf_map_lookup_elem(&wildcards, &masked);
 		if (value && (*value & wanted))
 			return (int)*value;

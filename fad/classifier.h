@@ -58,7 +58,7 @@ struct classifier_key {
 	uint16_t sport, dport; /* host order */
 	uint16_t shape;
 	uint8_t src[16], dst[16];
-};
+} __attribute__((aligned(8)));
 
 /*
  * Values of the map of wildcards: COVERS always; in the SHED bits the number of a struct classifier_shed and one, if
@@ -128,6 +128,25 @@ static inline uint32_t classifier_filter_bit(uint8_t family, const uint8_t *a)
 	if (family == 6)
 		x = (x ^ (uint32_t)a[3] << 24) + ((uint32_t)a[4] << 8 | a[5]) * 0x85ebca6bu;
 	return x * 0x9e3779b1u >> 14;
+}
+
+/*
+ * A bit for each masked key that is stored, found by a hash: where there is none, the map of wildcards need not be asked.
+ * Most packets are under few of many shapes.
+ */
+#define CLASSIFIER_HINTS_LOG 18
+#define CLASSIFIER_HINTS     (1 << CLASSIFIER_HINTS_LOG)
+static inline uint32_t classifier_hint(const struct classifier_key *masked)
+{
+	typedef uint64_t __attribute__((may_alias)) word;
+	const word *w = (const word *)(const void *)masked;
+	uint64_t h = w[0];
+
+	for (int i = 1; i < 5; i++) {
+		h = (h ^ w[i]) * 0x9e3779b97f4a7c15u;
+		h ^= h >> 32;
+	}
+	return (uint32_t)(h * 0x9e3779b97f4a7c15u >> (64 - CLASSIFIER_HINTS_LOG));
 }
 
 /* Addresses that no router forwards to or from. */

@@ -76,6 +76,7 @@ struct classifier {
 	struct shed sheds[CLASSIFIER_SHEDS];
 	struct attachment *attachments;
 	uint32_t filtered[2][2][CLASSIFIER_FILTER_BITS]; /* how many set each bit of the filter */
+	uint32_t hinted[CLASSIFIER_HINTS]; /* how many wildcards set each bit of the hints */
 	struct plantab_memory plans;
 	struct log_limit limit;
 	uint64_t failures;
@@ -517,6 +518,16 @@ static void filter_count(struct classifier *c, uint8_t family, const uint8_t *ds
 		__atomic_store_n(word, *word & ~(UINT64_C(1) << bit % 64), __ATOMIC_SEQ_CST);
 }
 
+/* A wildcard's masked key is stored, or is no more. */
+static void hint_key(struct classifier *c, const struct classifier_key *k, bool add)
+{
+	uint32_t hint = classifier_hint(k), *count = &c->hinted[hint];
+	uint64_t *word = &c->skel->bss->hints[hint / 64], bit = UINT64_C(1) << hint % 64;
+
+	*count += add ? 1 : UINT32_MAX;
+	__atomic_store_n(word, *count ? *word | bit : *word & ~bit, __ATOMIC_SEQ_CST);
+}
+
 static void filter_key(struct classifier *c, const struct classifier_key *k, bool add)
 {
 	static const uint8_t all[16] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
@@ -524,6 +535,8 @@ static void filter_key(struct classifier *c, const struct classifier_key *k, boo
 	const struct classifier_shape *s = k->shape < CLASSIFIER_ALL_SHAPES ? &c->settings->shapes[k->shape] : NULL;
 
 	filter_count(c, k->family, k->dst, s ? s->dst_mask : all, k->src, s ? s->src_mask : all, add);
+	if (s)
+		hint_key(c, k, add);
 }
 
 /* The filter first: whoever finds nothing there does not look any further. */

@@ -76,7 +76,7 @@ struct classifier {
 	struct shed sheds[CLASSIFIER_SHEDS];
 	struct attachment *attachments;
 	uint32_t filtered[2][2][CLASSIFIER_FILTER_BITS]; /* how many set each bit of the filter */
-	uint32_t hinted[CLASSIFIER_HINTS]; /* how many wildcards set each bit of the hints */
+	uint32_t hinted[CLASSIFIER_HINTS];               /* how many wildcards set each bit of the hints */
 	struct plantab_memory plans;
 	struct log_limit limit;
 	uint64_t failures;

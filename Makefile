@@ -161,7 +161,7 @@ clean:
 help:
 	@printf '%s\n' 'make            build everything' 'make demo       the main job, in namespaces, narrated' \
 		'make check      all tests' 'make check-docker  the lab in containers' 'make lint       formatting and static checks' \
-		'make fuzz MINUTES=n  longer fuzzing, n minutes in all' 'make coverage   line coverage of the codec and the engine' 'make fuzz-model N=n  n packets and messages, the engine against the model' 'make bench-routes  how fast routes come and go' 'make bench-smd  how many questions a manager answers' 'make bench-flood  what a flood of SYNs does to others' 'make check-mutations  are faults of the engine caught?' 'make vectors    golden messages printed anew' 'make requirements  which requirement has tests' \
+		'make fuzz MINUTES=n  longer fuzzing, n minutes in all' 'make coverage   line coverage of the codec and the engine' 'make fuzz-model N=n  n packets and messages, the engine against the model' 'make bench      rates, latency and cost, beside nft and haproxy' 'make bench-routes  how fast routes come and go' 'make bench-smd  how many questions a manager answers' 'make bench-flood  what a flood of SYNs does to others' 'make check-mutations  are faults of the engine caught?' 'make vectors    golden messages printed anew' 'make requirements  which requirement has tests' \
 		'make install [DESTDIR=] [PREFIX=]' 'make deps       install what the build needs (apt)' 'make clean'
 
 -include $(shell [ -d $(BUILD) ] && find $(BUILD) -name '*.d')

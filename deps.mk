@@ -9,6 +9,7 @@ DEPS_BUILD := build-essential clang llvm bpftool pkg-config libbpf-dev libelf-de
 # What the programs alone need, in the image: no C++, no manual pages.
 DEPS_IMAGE := gcc libc6-dev $(filter-out build-essential llvm scdoc,$(DEPS_BUILD))
 DEPS_LAB := iproute2 frr nginx-light curl nftables iputils-ping procps python3 ethtool libcap2-bin
+DEPS_BENCH := haproxy iperf3 wrk
 DEPS_CHECK := check python3-pytest python3-pytest-xdist python3-scapy python3-yaml tcpdump tshark openssh-server openssh-client \
 	clang-format clang-tidy libclang-rt-14-dev universal-ctags systemd man-db openssl
 DEPS := $(DEPS_BUILD) $(DEPS_LAB) $(DEPS_CHECK)

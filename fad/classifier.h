@@ -131,8 +131,8 @@ static inline uint32_t classifier_filter_bit(uint8_t family, const uint8_t *a)
 }
 
 /*
- * A bit for each masked key that is stored, found by a hash: where there is none, the map of wildcards need not be asked.
- * Most packets are under few of many shapes.
+ * A bit for each masked key that is stored, found by a hash: where there is none, the map of wildcards need not be
+ * asked. Most packets are under few of many shapes.
  */
 #define CLASSIFIER_HINTS_LOG 18
 #define CLASSIFIER_HINTS     (1 << CLASSIFIER_HINTS_LOG)

@@ -310,7 +310,7 @@ static void do_fail(struct bed *b, const struct fuzz_step *s)
 
 static const char *answer(struct bed *b, const Turnout__Request *r, Turnout__Reply *reply)
 {
-	const struct admin_interface interface = {"eth0", "up", 1, 2, 3};
+	const struct admin_interface interface = {"eth0", "up", 1, "ring", 2, 3, 4};
 	const uint64_t classifier[CLASSIFIER_COUNTERS] = {0};
 	const struct port_counters port = {0};
 	struct admin_trace trace;

@@ -37,10 +37,10 @@
 #include "lib/exitcode.h"
 #include "lib/log.h"
 
-#define LIST_EVERY_US   500000
-#define ACCURACY_US     50000
-#define STALE_MS        1500
-#define ROOM            (32 << 10)
+#define LIST_EVERY_US 500000
+#define ACCURACY_US   50000
+#define STALE_MS      1500
+#define ROOM          (32 << 10)
 
 struct mtu {
 	pthread_t thread;
@@ -58,7 +58,7 @@ struct mtu {
 	enum { IDLE, LINKS, ROUTES4, ROUTES6 } list; /* what is being listed */
 	bool interrupted;                            /* links changed meanwhile */
 	bool lost;                                   /* news of routes, since their list was begun */
-	uint64_t begun_ms; /* when the list of links was begun that is being read */
+	uint64_t begun_ms;                           /* when the list of links was begun that is being read */
 	uint32_t links_so_far;
 	char buffer[ROOM];
 };

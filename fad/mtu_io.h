@@ -14,8 +14,8 @@ struct mtu;
 
 /* An enum exitcode, after one line if it is not good.  Starts a thread, which has the caller's privileges of now. */
 int mtu_open(struct mtu **m);
-/* Never waits.  Of the links that are up, IPv6's own MTUs among them, as of a second ago, and of all routes that ever had an `mtu`
- * of their own; 0: not known (yet). */
+/* Never waits.  Of the links that are up, IPv6's own MTUs among them, as of a second ago, and of all routes that ever
+ * had an `mtu` of their own; 0: not known (yet). */
 uint32_t mtu_least(const struct mtu *m, uint64_t now_ms);
 void mtu_close(struct mtu *m);
 

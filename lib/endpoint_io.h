@@ -98,6 +98,8 @@ void endpoint_believe(struct endpoint *ep, struct endpoint_trust *trust);
 bool endpoint_send(struct endpoint *ep, const struct endpoint_peer *to, struct wire_msg *m);
 /* To the multicast group(s) and the configured unicast peers, destination 0. */
 bool endpoint_send_all(struct endpoint *ep, struct wire_msg *m);
+/* To the configured unicast peers only, destination 0. */
+bool endpoint_send_peers(struct endpoint *ep, struct wire_msg *m);
 void endpoint_flush(struct endpoint *ep);
 
 uint64_t endpoint_incarnation(const struct endpoint *ep);

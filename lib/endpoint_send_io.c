@@ -260,8 +260,8 @@ static const struct addr *listener(const struct endpoint *ep, size_t i, uint16_t
 	return &ep->peers[i - ep->group_count].addr;
 }
 
-/* One message, one sequence number, to everybody: who hears it twice drops the second. */
-bool endpoint_send_all(struct endpoint *ep, struct wire_msg *m)
+/* One message, one sequence number, to all from the first one on: who hears it twice drops the second. */
+static bool send_from(struct endpoint *ep, size_t first, struct wire_msg *m)
 {
 	uint8_t *buf = take_slot(ep);
 	size_t len = buf != NULL ? make(ep, 0, m, buf) : 0;
@@ -269,11 +269,11 @@ bool endpoint_send_all(struct endpoint *ep, struct wire_msg *m)
 	uint16_t port = 0;
 	bool ok = len > 0;
 
-	for (size_t i = 0; len > 0 && i < ep->group_count + ep->peer_count; i++) {
+	for (size_t i = first; len > 0 && i < ep->group_count + ep->peer_count; i++) {
 		const struct addr *to = listener(ep, i, &port);
 		const uint8_t *copy = buf;
 
-		if (i == 0)
+		if (i == first)
 			commit(ep, to, port, len);
 		else
 			copy = send_again(ep, to, port, last, len);
@@ -282,4 +282,14 @@ bool endpoint_send_all(struct endpoint *ep, struct wire_msg *m)
 		ok &= copy != NULL;
 	}
 	return ok;
+}
+
+bool endpoint_send_all(struct endpoint *ep, struct wire_msg *m)
+{
+	return send_from(ep, 0, m);
+}
+
+bool endpoint_send_peers(struct endpoint *ep, struct wire_msg *m)
+{
+	return ep->peer_count == 0 || send_from(ep, ep->group_count, m);
 }

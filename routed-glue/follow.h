@@ -26,7 +26,7 @@
 #define FOLLOW_QUIET_MS 350
 /* Who looks so long after a lease's end did not run meanwhile, and has heard nobody: what agents said waits
  * unread.  They get this long to be heard, once until they are. */
-#define FOLLOW_LATE_MS 100
+#define FOLLOW_LATE_MS   100
 #define FOLLOW_EXCUSE_MS 500
 
 /* All zero is a valid start. */

@@ -5,12 +5,14 @@
  *
  * Must not know of flows.
  */
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "smd/filter.h"
 #include "smd/manager_priv.h"
 
+#define CALL_MS       1000u
 #define BURST         64u /* messages a tick: an agent's receive buffer takes a few hundred */
 #define URGENT_TIMES  2u  /* a new one is sent so often */
 #define URGENT_GAP_MS 300u
@@ -578,6 +580,26 @@ static unsigned send_group(struct manager *m, const struct announcement *n)
 	return sent;
 }
 
+/*
+ * An agent that is named here may not know where we are, and says nothing when it starts: it is called.  What is sent
+ * takes back what was never there.  An agent that knows us does nothing; any other challenges us, and is shown all.
+ */
+static void call_named(struct manager *m, uint64_t now_ms)
+{
+	struct wire_msg msg;
+
+	if (!m->out->send_named || now_ms < m->call_ms)
+		return;
+	m->call_ms = now_ms + CALL_MS;
+	wire_start(&msg, WIRE_WILDCARD_UPDATE);
+	msg.wildcard = (struct wire_wildcard){.family = 4, .proto = IPPROTO_RAW};
+	memset(msg.wildcard.src_mask, 0xff, 4);
+	memset(msg.wildcard.dst_mask, 0xff, 4);
+	wire_set(&msg, WIRE_SEG_WILDCARD, true);
+	if (!m->out->send_named(m->ctx, &msg))
+		manager_count(m, MANAGER_UNSENT);
+}
+
 static unsigned send_urgent(struct manager *m, unsigned budget, uint64_t now_ms)
 {
 	unsigned sent = 0;
@@ -664,6 +686,7 @@ bool announce_tick(struct manager *m, uint64_t now_ms)
 	bool more = false;
 	uint32_t i = 0;
 
+	call_named(m, now_ms);
 	sent = send_urgent(m, left, now_ms);
 	left -= sent < left ? sent : left;
 	sent = send_cycle(m, left, now_ms);

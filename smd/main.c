@@ -50,6 +50,13 @@ static bool send_all(void *ctx, struct wire_msg *m)
 	return endpoint_send_all(d->endpoint, m);
 }
 
+static bool send_named(void *ctx, struct wire_msg *m)
+{
+	const struct smd *d = ctx;
+
+	return endpoint_send_peers(d->endpoint, m);
+}
+
 static void send_notice(void *ctx, const struct manager_notice *notice)
 {
 	const struct smd *d = ctx;
@@ -64,7 +71,8 @@ static void send_notice(void *ctx, const struct manager_notice *notice)
 	bus_publish(d->bus, &event);
 }
 
-static const struct manager_out manager_out = {.send = send_one, .send_all = send_all, .notice = send_notice};
+static const struct manager_out manager_out = {
+	.send = send_one, .send_all = send_all, .send_named = send_named, .notice = send_notice};
 
 /* ---- what comes in ---- */
 

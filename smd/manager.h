@@ -98,6 +98,8 @@ struct manager_notice {
 struct manager_out {
 	bool (*send)(void *ctx, const struct endpoint_peer *to, struct wire_msg *m);
 	bool (*send_all)(void *ctx, struct wire_msg *m);
+	/* To agents that the configuration names by address, whether they were heard of or not; optional. */
+	bool (*send_named)(void *ctx, struct wire_msg *m);
 	/* Something that an operator may want to see at once; optional.  The texts live until it returns. */
 	void (*notice)(void *ctx, const struct manager_notice *notice);
 };

@@ -79,6 +79,8 @@ struct fixture {
 	bool deaf;         /* sending fails */
 	char noticed[256]; /* the last notice: "severity kind subject: text" */
 	unsigned notices;
+	struct wire_msg called; /* the last one to the agents that the configuration names */
+	unsigned calls;
 };
 
 static inline bool fixture_store(struct fixture *f, uint64_t to, struct wire_msg *m)
@@ -114,6 +116,15 @@ static inline bool fixture_send_all(void *ctx, struct wire_msg *m)
 	return fixture_store(ctx, 0, m);
 }
 
+static inline bool fixture_send_named(void *ctx, struct wire_msg *m)
+{
+	struct fixture *f = ctx;
+
+	f->called = *m;
+	f->calls++;
+	return true;
+}
+
 static inline void fixture_hear(void *ctx, const struct manager_notice *n)
 {
 	struct fixture *f = ctx;
@@ -125,8 +136,10 @@ static inline void fixture_hear(void *ctx, const struct manager_notice *n)
 /* A manager that has just started with the fixture's configuration. */
 static inline void fixture_start(struct fixture *f)
 {
-	static const struct manager_out out = {
-		.send = fixture_send, .send_all = fixture_send_all, .notice = fixture_hear};
+	static const struct manager_out out = {.send = fixture_send,
+					       .send_all = fixture_send_all,
+					       .send_named = fixture_send_named,
+					       .notice = fixture_hear};
 	const uint64_t seed[2] = {1, 2};
 
 	f->manager = manager_new(f->conf, seed, &out, f, f->now_ms);

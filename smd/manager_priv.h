@@ -66,6 +66,7 @@ struct manager {
 	uint32_t told_ttl_s; /* of the wildcards; with another one all are sent anew, since agents count by the old one
 			      */
 	uint32_t cycle_next; /* announcement to refresh next */
+	uint64_t call_ms;    /* when agents that the configuration names are called next */
 	uint64_t cycle_ms;   /* when the cycle began */
 	uint32_t withdraw_next;
 	uint32_t sweep_slot; /* flow store place where the search for stranded flows goes on */

@@ -189,6 +189,23 @@ START_TEST(test_agent_is_shown_all_when_it_asks_or_is_known_SM_1)
 }
 END_TEST
 
+/* By something that changes nothing: it takes back what nobody announces. */
+START_TEST(test_agents_named_by_the_configuration_are_called_ARCH_4)
+{
+	struct fixture *f = fixture_new(CONF);
+
+	fixture_run(f, 10000);
+	ck_assert_uint_ge(f->calls, 10);
+	ck_assert_uint_le(f->calls, 11);
+	ck_assert_uint_eq(f->called.h.type, WIRE_WILDCARD_UPDATE);
+	ck_assert_uint_eq(f->called.wildcard.ttl, 0);
+	ck_assert_ptr_nonnull(manager_wildcard(f->manager, 0).match);
+	for (uint32_t i = 0; manager_wildcard(f->manager, i).match; i++)
+		ck_assert_uint_ne(manager_wildcard(f->manager, i).match->proto, f->called.wildcard.proto);
+	fixture_free(f);
+}
+END_TEST
+
 START_TEST(test_withdrawn_on_exit_SM_1)
 {
 	struct fixture *f = start();
@@ -470,6 +487,7 @@ int main(void)
 	tcase_add_test(tc, test_refreshed_before_they_expire_and_spread_out_SM_1);
 	tcase_add_test(tc, test_thousand_services_do_not_burst_SM_1);
 	tcase_add_test(tc, test_agent_is_shown_all_when_it_asks_or_is_known_SM_1);
+	tcase_add_test(tc, test_agents_named_by_the_configuration_are_called_ARCH_4);
 	tcase_add_test(tc, test_withdrawn_on_exit_SM_1);
 	tcase_add_test(tc, test_nothing_announced_before_servers_were_checked_SVC_2);
 	tcase_add_test(tc, test_service_without_servers_is_withdrawn_and_comes_back_SVC_2);

@@ -219,6 +219,7 @@ def test_late_and_restarted_get_wildcards_at_once_ARCH_4_MSG_13(net, way):
     net.start(AGENT, **agent)
     assert within(lambda: net.ports() == {80}, HELLO), "a late agent"
     net.stop(AGENT, kill=True)
+    time.sleep(1)  # until the manager has said what it says by itself, that its server is down
     net.start(AGENT, **agent)
     assert within(lambda: net.ports() == {80}, HELLO), "a restarted agent"
     if way == "named-by-agent":

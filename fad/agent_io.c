@@ -148,12 +148,16 @@ static bool out_guards(void *ctx, const struct flow_key *key)
 	return classifier_guards(((struct agent *)ctx)->classifier, key);
 }
 
-static void out_gone_until(void *ctx, uint64_t until_ms)
+static bool out_gone_until(void *ctx, const struct classifier_key *key, uint64_t until_ms)
 {
 	struct classifier *c = ((struct agent *)ctx)->classifier;
 
-	if (c != NULL)
-		classifier_gone_until(c, until_ms);
+	if (c == NULL)
+		return true;
+	if (key != NULL)
+		return classifier_wildcard_gone(c, key, until_ms);
+	classifier_gone_until(c, until_ms);
+	return true;
 }
 
 static uint64_t out_shed(void *ctx, const struct classifier_key *key, const struct classifier_shed *limit)

@@ -65,6 +65,15 @@ struct {
 	__type(value, uint32_t);
 } wildcards SEC(".maps");
 
+/* Of those of shapes with CLASSIFIER_SHAPE_DROP_GONE: until when, in CLOCK_MONOTONIC. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct classifier_key);
+	__type(value, uint64_t);
+} gone SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -352,6 +361,20 @@ static __always_inline void mask_address(uint8_t *to, const uint8_t *from, const
 	((uint64_t *)to)[1] = ((const uint64_t *)from)[1] & ((const uint64_t *)mask)[1];
 }
 
+/* What the shape of this number leaves of a key. */
+static __always_inline void mask_key(struct classifier_key *masked, const struct classifier_key *key, uint32_t number)
+{
+	const struct classifier_shape *s = &settings.shapes[number];
+
+	masked->family = key->family;
+	masked->proto = key->proto & s->proto_mask;
+	masked->sport = key->sport & s->sport_mask;
+	masked->dport = key->dport & s->dport_mask;
+	masked->shape = number;
+	mask_address(masked->src, key->src, s->src_mask);
+	mask_address(masked->dst, key->dst, s->dst_mask);
+}
+
 /*
  * The value of an entry that the key is under, by a shape of the list that has these flags, and that has any of the
  * wanted bits; 0: there is none.  list: less than CLASSIFIER_LISTS.
@@ -367,20 +390,13 @@ __noinline int find_under(const struct classifier_key *key, uint32_t list, uint3
 	for (uint32_t i = 0; i < CLASSIFIER_MAX_SHAPES; i++) {
 		struct classifier_key masked;
 		uint32_t number = settings.shape_order[list][i] % CLASSIFIER_ALL_SHAPES;
-		const struct classifier_shape *s = &settings.shapes[number];
 		const uint32_t *value;
 
 		if (i >= used)
 			break;
-		if ((s->flags & flags) != flags)
+		if ((settings.shapes[number].flags & flags) != flags)
 			continue;
-		masked.family = key->family;
-		masked.proto = key->proto & s->proto_mask;
-		masked.sport = key->sport & s->sport_mask;
-		masked.dport = key->dport & s->dport_mask;
-		masked.shape = number;
-		mask_address(masked.src, key->src, s->src_mask);
-		mask_address(masked.dst, key->dst, s->dst_mask);
+		mask_key(&masked, key, number);
 		if (!may_be_stored(&masked))
 			continue;
 		value = bpf_map_lookup_elem(&wildcards, &masked);
@@ -390,8 +406,35 @@ __noinline int find_under(const struct classifier_key *key, uint32_t list, uint3
 	return 0;
 }
 
+/* Is there an entry that drops without an agent, and would still be there, had the agent not died?  (FA-6)  Not static,
+ * as above; nor the same function: together they would take too much of the stack. */
+__noinline int find_gone(const struct classifier_key *key, uint32_t list)
+{
+	uint64_t now_ns = bpf_ktime_get_ns();
+
+	if (!key || list >= CLASSIFIER_LISTS) /* for the verifier */
+		return 0;
+	for (uint32_t i = 0; i < CLASSIFIER_MAX_SHAPES; i++) {
+		struct classifier_key masked;
+		uint32_t number = settings.shape_order[list][i] % CLASSIFIER_ALL_SHAPES;
+		const uint64_t *until_ns;
+
+		if (i >= settings.shape_count[list])
+			break;
+		if (!(settings.shapes[number].flags & CLASSIFIER_SHAPE_DROP_GONE))
+			continue;
+		mask_key(&masked, key, number);
+		until_ns = bpf_map_lookup_elem(&gone, &masked);
+		if (until_ns && *until_ns > now_ns)
+			return 1;
+	}
+	return 0;
+}
+
 static __always_inline bool is_listed_under(const struct classifier_key *key, uint32_t list, uint32_t flags)
 {
+	if (flags & CLASSIFIER_SHAPE_DROP_GONE)
+		return find_gone(key, list) != 0;
 	return find_under(key, list, flags, CLASSIFIER_COVERS) != 0;
 }
 
@@ -573,12 +616,12 @@ static __always_inline uint16_t kinds(struct __sk_buff *skb, const struct view *
 	return skb->len > LEAST_FRAME && skb->len > end ? bits | data : bits;
 }
 
-static __always_inline uint64_t *share_of(const struct view *v, const struct classifier_shed *s, uint32_t number)
+static __always_inline uint64_t *share_of(const struct view *v, const struct classifier_shed *s)
 {
 	const uint64_t *far = (const uint64_t *)(s->by_target ? v->key.dst : v->key.src);
 	uint64_t hash = bpf_be64_to_cpu(*far) >> (v->key.family == 4 ? 40 : 8); /* a /24, a /56 */
 
-	hash = ((hash | (uint64_t)number << 56) ^ settings.shed_key[0]) * (settings.shed_key[1] | 1);
+	hash = (hash ^ s->serial * 0x9e3779b97f4a7c15ull ^ settings.shed_key[0]) * (settings.shed_key[1] | 1);
 	hash ^= hash >> 32;
 	hash *= 0x9e3779b97f4a7c15ull;
 	return &shed_shares[(hash >> 40) % CLASSIFIER_SHED_SHARES];
@@ -593,10 +636,9 @@ static __always_inline int64_t ahead_of(uint64_t *paid_ns, uint64_t now_ns)
 }
 
 /* As may_ask() of the engine, with the rate that the agent gave. */
-static __always_inline bool may_come_up(const struct view *v, struct classifier_shed *s, uint32_t number,
-					uint64_t now_ns)
+static __always_inline bool may_come_up(const struct view *v, struct classifier_shed *s, uint64_t now_ns)
 {
-	uint64_t *share_paid = share_of(v, s, number);
+	uint64_t *share_paid = share_of(v, s);
 	int64_t ahead = ahead_of(&s->paid_ns, now_ns);
 	bool little;
 
@@ -625,7 +667,7 @@ static __noinline uint32_t judge_shed(struct __sk_buff *skb, const struct view *
 	if (number == 0 || number > CLASSIFIER_SHEDS)
 		return CLASSIFIER_PASSED;
 	s = &sheds[number - 1];
-	if (s->until_ns < now_ns || !(kinds(skb, v) & s->asks) || may_come_up(v, s, number, now_ns))
+	if (s->until_ns < now_ns || !(kinds(skb, v) & s->asks) || may_come_up(v, s, now_ns))
 		return CLASSIFIER_PASSED;
 	__sync_fetch_and_add(&s->shed, 1);
 	return s->route ? CLASSIFIER_SHED_ROUTED : CLASSIFIER_DROPPED_SHED;

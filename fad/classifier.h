@@ -86,7 +86,7 @@ struct classifier_shed {
 	uint16_t asks;     /* which packets, as bits of WIRE_INTEREST_* */
 	uint8_t by_target; /* the far end is where they go to */
 	uint8_t route;     /* the rest is routed, not dropped */
-	uint32_t zero;
+	uint32_t serial;   /* no other has had it, so that sources begin anew */
 };
 
 /* An own address, or (with a port) a control endpoint; also a next hop. */

@@ -74,6 +74,7 @@ struct classifier {
 	struct peer *peers;
 	struct own *own;
 	struct shed sheds[CLASSIFIER_SHEDS];
+	uint32_t shed_serial;
 	struct attachment *attachments;
 	uint32_t filtered[2][2][CLASSIFIER_FILTER_BITS]; /* how many set each bit of the filter */
 	uint32_t hinted[CLASSIFIER_HINTS];               /* how many wildcards set each bit of the hints */
@@ -140,6 +141,8 @@ static int load(struct classifier *c, const struct classifier_limits *limits)
 	/* Each wildcard may have a second key, for fragments. */
 	if (r == 0)
 		r = bpf_map__set_max_entries(c->skel->maps.wildcards, limits->wildcards ? 2 * limits->wildcards : 1);
+	if (r == 0)
+		r = bpf_map__set_max_entries(c->skel->maps.gone, limits->wildcards ? 2 * limits->wildcards : 1);
 	c->skel->rodata->plan_slots = limits->plans;
 	if (r == 0 && limits->plans)
 		r = bpf_map__set_max_entries(c->skel->maps.plans4, limits->plans);
@@ -602,6 +605,7 @@ static uint32_t shed_take(struct classifier *c, const struct classifier_key *key
 		if (c->sheds[i].key.family)
 			shed_name(c, &c->sheds[i].key, CLASSIFIER_SHEDS);
 		memset(s, 0, sizeof(*s));
+		s->serial = ++c->shed_serial;
 		c->sheds[i] = (struct shed){.key = *key};
 		if (shed_name(c, key, i))
 			return i;
@@ -644,12 +648,22 @@ uint64_t classifier_shed(struct classifier *c, const struct classifier_key *key,
 	return n - told;
 }
 
+bool classifier_wildcard_gone(struct classifier *c, const struct classifier_key *key, uint64_t until_ms)
+{
+	const uint64_t until_ns = until_ms * 1000000;
+	int r = bpf_map_update_elem(bpf_map__fd(c->skel->maps.gone), key, &until_ns, BPF_ANY);
+
+	return r == 0 || failed(c, bpf_map__name(c->skel->maps.gone), -r);
+}
+
 bool classifier_wildcard_del(struct classifier *c, const struct classifier_key *key)
 {
 	uint32_t i = shed_find(c, key);
 
 	if (i < CLASSIFIER_SHEDS)
 		shed_end(c, i);
+	if (key->shape < CLASSIFIER_ALL_SHAPES && c->settings->shapes[key->shape].flags & CLASSIFIER_SHAPE_DROP_GONE)
+		map_del(c, c->skel->maps.gone, key);
 	return key_del(c, c->skel->maps.wildcards, key);
 }
 

@@ -46,7 +46,9 @@ int classifier_attach_port(struct classifier *c, uint32_t kernel_ifindex);
  */
 void classifier_fallback(struct classifier *c, const struct addr *next_hop, uint32_t for_ms);
 
-/* FA-6: without the agent what is under shapes with CLASSIFIER_SHAPE_DROP_GONE is dropped, up to this CLOCK_MONOTONIC.
+/*
+ * FA-6: without the agent what is under a shape with CLASSIFIER_SHAPE_DROP_GONE is dropped, each key up to its own
+ * CLOCK_MONOTONIC, told by classifier_wildcard_gone(), and none later than this.
  */
 void classifier_gone_until(struct classifier *c, uint64_t until_ms);
 
@@ -62,6 +64,7 @@ void classifier_silence(struct classifier *c);
  * counts references. */
 bool classifier_shape(struct classifier *c, uint16_t number, const struct classifier_shape *shape); /* NULL: free it */
 bool classifier_wildcard_add(struct classifier *c, const struct classifier_key *key);
+bool classifier_wildcard_gone(struct classifier *c, const struct classifier_key *key, uint64_t until_ms);
 bool classifier_wildcard_del(struct classifier *c, const struct classifier_key *key);
 /*
  * FA-5: let no more packets come up under this key than that, until limit->until_ns; NULL: as it is.  Returns how many

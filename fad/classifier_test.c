@@ -1011,6 +1011,20 @@ START_TEST(test_ARCH_10_the_fallback_ends)
 }
 END_TEST
 
+/* The key under this shape, of those of the tests below. */
+static void drop_gone_until(struct fixture *f, uint16_t shape, uint8_t family, uint64_t until_ms)
+{
+	struct classifier_key key = {.family = family, .shape = shape};
+
+	if (shape == 1 || family == 6) {
+		key.proto = IPPROTO_TCP;
+		key.dport = 80;
+	} else {
+		memcpy(key.src, (const uint8_t[]){192, 0, 2}, 3);
+	}
+	ck_assert(classifier_wildcard_gone(f->c, &key, until_ms));
+}
+
 /* Without the agent a wildcard may say drop; no other is touched, nor the router itself, nor for longer than it lives.
  */
 START_TEST(test_FA_6_a_dead_agents_wildcards_drop_what_they_shall)
@@ -1033,6 +1047,8 @@ START_TEST(test_FA_6_a_dead_agents_wildcards_drop_what_they_shall)
 						    .dport_mask = 0xffff,
 						    .flags = CLASSIFIER_SHAPE_DROP_GONE},
 			  &web);
+	drop_gone_until(&f, 1, 4, now_ms + 60000);
+	drop_gone_until(&f, 2, 6, now_ms + 60000);
 	ck_assert(classifier_own_add(f.c, &own));
 	classifier_gone_until(f.c, now_ms + 60000);
 	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
@@ -1052,6 +1068,47 @@ START_TEST(test_FA_6_a_dead_agents_wildcards_drop_what_they_shall)
 	EXPECT(f, CLASSIFIER_STALE, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
 	classifier_heartbeat(f.c);
 	EXPECT(f, CLASSIFIER_PUNTED_WILDCARD, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	end(&f);
+}
+END_TEST
+
+/* A short one goes with its own time, though another lives; where both cover a packet, it is dropped by the other. */
+START_TEST(test_FA_6_each_wildcard_drops_as_long_as_it_lives)
+{
+	const struct classifier_key web = {.proto = IPPROTO_TCP, .dport = 80}, any = {.src = {192, 0, 2}};
+	const struct classifier_shape port = {.family = 4,
+					      .proto_mask = 0xff,
+					      .dport_mask = 0xffff,
+					      .flags = CLASSIFIER_SHAPE_DROP_GONE},
+				      net = {.family = 4,
+					     .src_mask = {255, 255, 255},
+					     .flags = CLASSIFIER_SHAPE_DROP_GONE};
+	struct fixture f = begin(false);
+	struct timespec now;
+	uint64_t now_ms;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	now_ms = (uint64_t)now.tv_sec * 1000;
+	add_shape(&f, 1, port, &web);
+	add_shape(&f, 2, net, &any);
+	classifier_gone_until(f.c, now_ms + 60000);
+	make_stale(&f);
+	EXPECT(f, CLASSIFIER_STALE, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80); /* nothing was told */
+	drop_gone_until(&f, 1, 4, now_ms + 60000);
+	drop_gone_until(&f, 2, 4, now_ms);
+	EXPECT(f, CLASSIFIER_DROPPED_GONE, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	EXPECT(f, CLASSIFIER_STALE, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 81);
+	drop_gone_until(&f, 1, 4, now_ms);
+	drop_gone_until(&f, 2, 4, now_ms + 60000);
+	EXPECT(f, CLASSIFIER_STALE, "192.0.3.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	EXPECT(f, CLASSIFIER_DROPPED_GONE, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80);
+	/* One that comes again begins anew. */
+	struct classifier_key key = any;
+	key.family = 4;
+	key.shape = 2;
+	ck_assert(classifier_wildcard_del(f.c, &key));
+	ck_assert(classifier_wildcard_add(f.c, &key));
+	EXPECT(f, CLASSIFIER_STALE, "192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 81);
 	end(&f);
 }
 END_TEST
@@ -1269,6 +1326,29 @@ START_TEST(test_FA_5_no_more_than_that_is_shed)
 }
 END_TEST
 
+/* What a source did under one wildcard is no matter under another that is given the same place. */
+START_TEST(test_FA_5_a_source_begins_anew_under_another_key)
+{
+	const struct netns_packet web = {"192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 80, .ttl = 64},
+				  other = {"192.0.2.1", "203.0.113.10", IPPROTO_TCP, 40000, 81, .ttl = 64};
+	struct classifier_shed limit = slow_shed(ALL);
+	struct fixture f = begin(false);
+	struct classifier_key key = cover_web(&f, 4);
+
+	limit.burst_ns = 0; /* only who asks little */
+	for (int i = 0; i < 3; i++) {
+		const struct netns_packet *p = i == 1 ? &other : &web;
+
+		key.dport = p->dport;
+		ck_assert(classifier_wildcard_add(f.c, &key));
+		classifier_shed(f.c, &key, &limit);
+		ck_assert_uint_eq(come_up(&f, p, 20), 8);
+		ck_assert(classifier_wildcard_del(f.c, &key));
+	}
+	end(&f);
+}
+END_TEST
+
 START_TEST(test_FA_5_no_more_keys_are_shed_than_there_is_room_for)
 {
 	static const char *vip = "203.0.113.10";
@@ -1368,11 +1448,13 @@ int main(void)
 	tcase_add_test(tc, test_ARCH_3_no_loop_with_the_fallback);
 	tcase_add_test(tc, test_ARCH_10_the_fallback_ends);
 	tcase_add_test(tc, test_FA_6_a_dead_agents_wildcards_drop_what_they_shall);
+	tcase_add_test(tc, test_FA_6_each_wildcard_drops_as_long_as_it_lives);
 	tcase_add_test(tc, test_FA_6_takes_over_a_filter);
 	tcase_add_test(tc, test_FIX_2_forward_indexes);
 	tcase_add_test(tc, test_FA_7_forwarder_drops_what_is_not_ours);
 	tcase_add_test(tc, test_FA_5_what_asks_too_much_is_shed);
 	tcase_add_test(tc, test_FA_5_no_more_than_that_is_shed);
+	tcase_add_test(tc, test_FA_5_a_source_begins_anew_under_another_key);
 	tcase_add_test(tc, test_FA_5_no_more_keys_are_shed_than_there_is_room_for);
 	tcase_add_test(tc, full_tables_say_so);
 	tcase_add_test(tc, without_rights_says_so);

@@ -145,6 +145,9 @@ START_TEST(test_ARCH_7_errors_say_where_and_what)
 	refused(MINIMAL "fallback: [224.0.0.1, 'fe80::1']\n",
 		"t:3:12: fallback[0]: 224.0.0.1 cannot be a next hop: not another router's address\n"
 		"t:3:23: fallback[1]: fe80::1 cannot be a next hop: not another router's address\n");
+	refused(MINIMAL "linger:\nlimits: {fixed: ~}\n",
+		"t:3:1: linger: is empty; takes a duration such as 250ms, 10s, 5m or 1h, from 0ms to 10s\n"
+		"t:4:17: limits.fixed: is empty; takes a number from 1 to 16000000\n");
 	refused("", "t:1:1: control: is missing\nt:1:1: interfaces: is missing\n");
 }
 END_TEST

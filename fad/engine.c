@@ -46,7 +46,14 @@ static bool watch_tail(void *ctx, const struct flow_key *key, bool add)
 	return !fixtab_flow(e->fixed, key) && e->out->flow(e->ctx, key, add);
 }
 
-static const struct wildtab_watch wild_watch = {.shape = watch_shape, .key = watch_key};
+static bool watch_gone(void *ctx, const struct classifier_key *key, uint64_t until_ms)
+{
+	struct engine *e = ctx;
+
+	return e->out->gone_until(e->ctx, key, until_ms);
+}
+
+static const struct wildtab_watch wild_watch = {.shape = watch_shape, .key = watch_key, .gone = watch_gone};
 static const struct fixtab_watch fixed_watch = {.flow = watch_flow};
 static const struct fixtab_watch tail_watch = {.flow = watch_tail};
 
@@ -320,7 +327,6 @@ static void fixed_expired(void *ctx, const struct fixed *x)
 static void expire_wildcards(struct engine *e, uint64_t now_ms)
 {
 	struct wildcard *w = wildtab_first(e->wild);
-	uint64_t gone_until_ms = 0;
 
 	while (w) {
 		struct wildcard *next = w->next;
@@ -329,13 +335,11 @@ static void expire_wildcards(struct engine *e, uint64_t now_ms)
 			engine_count(e, ENGINE_WILDCARDS_EXPIRED);
 			engine_tell(e, &(struct engine_news){ENGINE_NEWS_EXPIRED, w->a.manager, w, NULL});
 			engine_wildcard_drop(e, w);
-		} else if (w->a.flags & WIRE_FLAG_DROP_GONE && w->a.expires_ms > gone_until_ms) {
-			gone_until_ms = w->a.expires_ms;
 		}
 		w = next;
 	}
 	if (e->out->gone_until)
-		e->out->gone_until(e->ctx, gone_until_ms);
+		e->out->gone_until(e->ctx, NULL, wildtab_tell_gone(e->wild));
 }
 
 /* Whoever says nothing for most of its longest TTL is silent. */

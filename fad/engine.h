@@ -170,8 +170,9 @@ struct engine_out {
 	/* Is it what the kernel's classifier never lets up (FA-8), unless permitted?  Asked only where plans are
 	 * placed. */
 	bool (*guards)(void *ctx, const struct flow_key *key);
-	/* The last of the wildcards that drop without an agent ends then (FA-6); 0: there is none.  Optional. */
-	void (*gone_until)(void *ctx, uint64_t until_ms);
+	/* The last of the wildcards that drop without an agent ends then (FA-6), of those under this key, or (NULL) of
+	 * all; 0: there is none.  False: could not be noted.  Optional. */
+	bool (*gone_until)(void *ctx, const struct classifier_key *key, uint64_t until_ms);
 	/* No more than that is to come up under a key of a wildcard; NULL: as it was told.  Returns how many packets
 	 * did not, since it was asked last.  Optional (FA-5). */
 	uint64_t (*shed)(void *ctx, const struct classifier_key *key, const struct classifier_shed *limit);

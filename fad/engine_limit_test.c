@@ -496,6 +496,33 @@ START_TEST(test_FA_5_the_kernel_sheds_what_is_asked_in_vain)
 }
 END_TEST
 
+/* A backup that floods of questions reach while its primary is silent, and that only as long. */
+START_TEST(test_FA_5_PREC_4_the_kernel_sheds_for_a_backup_of_a_silent_primary)
+{
+	struct shedding *s = malloc(sizeof(*s));
+	struct wire_msg m = bed_service(), backup = bed_service(), answer;
+
+	shed_begin(s, RATE, false, 0);
+	m.wildcard.flags = WIRE_FLAG_ROUTE_SILENT;
+	bed_message(&s->bed, 1, &m);
+	bed_backup(&backup, 1);
+	bed_message(&s->bed, 2, &backup);
+	for (int i = 0; i < 3; i++)
+		flood(&s->bed, 80, 1000, 1); /* one flow asks, and asks again */
+	answer = bed_answer(&s->bed.sent[0], 60);
+	ck_assert_uint_eq(s->bed.sent[0].to.identity, 1);
+	bed_wait(&s->bed, 800);
+	ck_counter(&s->bed, WILDCARDS_SILENT, 1);
+	s->told = 0;
+	flood(&s->bed, 80, 2000, 50);
+	ck_assert_uint_eq(s->told, 1);
+	ck_assert_uint_gt(s->limit.until_ns, s->bed.now_ms * 1000000);
+	bed_message(&s->bed, 1, &answer); /* the primary is back: what comes now is for it */
+	ck_assert_uint_eq(s->limit.until_ns, 0);
+	bed_free(&s->bed);
+}
+END_TEST
+
 /* No more at a time than there is room for: whether one may be shed takes a look at all wildcards. */
 START_TEST(test_FA_5_ARCH_10_floods_under_many_wildcards_are_shed_some_at_a_time)
 {
@@ -529,6 +556,7 @@ static void add(TCase *t)
 	tcase_add_test(t, test_FA_5_PREC_5_the_kernel_sheds_nothing_that_a_better_rank_is_to_see);
 	tcase_add_test(t, test_FA_5_PREC_10_the_kernel_sheds_nothing_for_a_wildcard_that_went);
 	tcase_add_test(t, test_FA_5_the_kernel_sheds_what_is_asked_in_vain);
+	tcase_add_test(t, test_FA_5_PREC_4_the_kernel_sheds_for_a_backup_of_a_silent_primary);
 	tcase_add_test(t, test_FA_5_ARCH_10_floods_under_many_wildcards_are_shed_some_at_a_time);
 	tcase_add_test(t, test_FA_5_PREC_9_the_kernel_sheds_nothing_that_another_wildcard_may_decide_on);
 	tcase_add_test(t, test_FA_5_a_source_that_asks_little_gets_through_beside_one_that_floods);

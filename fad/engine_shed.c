@@ -86,7 +86,7 @@ static bool owns_key(struct engine *e, struct wildcard *w, uint64_t now_ms)
 		return false;
 	e->shed_looks--;
 	w->owns_generation = e->generation;
-	w->owns_key = wildtab_owns_key(e->wild, w);
+	w->owns_key = wildtab_owns_key(e->wild, w, engine_is_absent);
 	return w->owns_key;
 }
 

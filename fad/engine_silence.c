@@ -76,7 +76,8 @@ static void hear(struct engine *e, struct wildcard *w)
 	s->since_ms = 0;
 	if (!silent)
 		return;
-	engine_shed_end(e, w); /* others come first now */
+	engine_shed_end(e, w);   /* others come first now */
+	engine_shed_yield(e, w); /* and it comes before others again */
 	tell(e, w, ENGINE_NEWS_ANSWERED);
 }
 

@@ -621,49 +621,144 @@ START_TEST(test_ARCH_7_trace_says_that_a_manager_is_silent)
 }
 END_TEST
 
-static void on_gone_until(void *ctx, uint64_t until_ms)
+#define KEYS_TOLD 8
+
+struct told {
+	uint64_t all_ms;
+	size_t count, calls;
+	struct {
+		struct classifier_key key;
+		uint64_t until_ms;
+	} of[KEYS_TOLD];
+};
+
+/* Its address lies in the packet's place, which nobody uses meanwhile. */
+static struct told *told_of(const struct bed *b)
 {
-	memcpy(((struct bed *)ctx)->packet, &until_ms, sizeof(until_ms)); /* nobody uses that meanwhile */
+	struct told *t;
+
+	memcpy(&t, b->packet, sizeof(t));
+	return t;
 }
 
-static uint64_t gone_until(const struct bed *b)
+static bool on_gone_until(void *ctx, const struct classifier_key *key, uint64_t until_ms)
 {
-	uint64_t ms;
+	struct told *t = told_of(ctx);
+	size_t i = 0;
 
-	memcpy(&ms, b->packet, sizeof(ms));
-	return ms;
+	if (!t)
+		return true;
+	if (!key) {
+		t->all_ms = until_ms;
+		return true;
+	}
+	t->calls++;
+	while (i < t->count && memcmp(&t->of[i].key, key, sizeof(*key)) != 0)
+		i++;
+	ck_assert_uint_lt(i, KEYS_TOLD);
+	t->of[i].key = *key;
+	t->of[i].until_ms = until_ms;
+	t->count += i == t->count;
+	return true;
+}
+
+/* What was told last of the key with this port; 0: of the one for fragments. */
+static uint64_t told_until(const struct told *t, uint16_t port)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (t->of[i].key.dport == port)
+			return t->of[i].until_ms;
+	return 0;
+}
+
+static struct bed *bed_told(struct engine_out *out, struct told *t)
+{
+	struct engine_conf conf = bed_conf();
+	struct bed *b;
+
+	*out = bed_out;
+	out->gone_until = on_gone_until;
+	*t = (struct told){.count = 0};
+	b = bed_new_out(&conf, out);
+	memcpy(b->packet, &t, sizeof(t));
+	return b;
 }
 
 /* The kernel hears which keys are meant, and until when. */
 START_TEST(test_FA_6_without_the_agent_a_wildcard_may_drop)
 {
-	struct engine_conf conf = bed_conf();
-	struct engine_out out = bed_out;
 	struct wire_msg m = service(WIRE_FLAG_DROP_GONE), other = bed_wildcard("203.0.113.11", 80);
+	struct engine_out out;
 	uint64_t expires;
-	struct bed *b;
+	struct told t;
+	struct bed *b = bed_told(&out, &t);
 
-	out.gone_until = on_gone_until;
-	b = bed_new_out(&conf, &out);
 	other.wildcard.ttl = 600;
 	bed_message(b, 1, &other);
 	bed_wait(b, 300);
-	ck_assert_uint_eq(gone_until(b), 0);
+	ck_assert_uint_eq(t.all_ms, 0);
+	ck_assert_uint_eq(t.calls, 0);
 	bed_message(b, 1, &m);
 	expires = b->now_ms + 60000;
 	ck_assert_uint_eq(b->shape.flags, CLASSIFIER_SHAPE_DROP_GONE);
 	ck_assert_int_eq(b->shapes, 4); /* of both, and for fragments */
 	bed_wait(b, 300);
-	ck_assert_uint_eq(gone_until(b), expires);
+	ck_assert_uint_eq(t.all_ms, expires);
+	ck_assert_uint_eq(t.count, 2);
+	ck_assert_uint_eq(told_until(&t, 80), expires);
+	ck_assert_uint_eq(told_until(&t, 0), expires);
 	m = service(0); /* the same wildcard, which says otherwise now */
 	bed_message(b, 1, &m);
 	ck_assert_uint_eq(wildtab_count(engine_wildcards(b->e)), 2);
 	ck_assert_int_eq(b->shapes, 2);
 	bed_wait(b, 300);
-	ck_assert_uint_eq(gone_until(b), 0);
+	ck_assert_uint_eq(t.all_ms, 0);
 	m = service(WIRE_FLAG_DROP_GONE);
 	bed_message(b, 1, &m);
 	ck_assert_uint_eq(wildtab_count(engine_wildcards(b->e)), 2);
+	bed_free(b);
+}
+END_TEST
+
+/* A short one ends with its own time, whatever else lives; said anew only when something changes. */
+START_TEST(test_FA_6_each_wildcard_drops_as_long_as_it_lives)
+{
+	struct wire_msg brief = bed_wildcard(VIP, 80), lasting = bed_wildcard(VIP, 81);
+	uint64_t brief_ms, lasting_ms;
+	struct engine_out out;
+	struct told t;
+	struct bed *b = bed_told(&out, &t);
+
+	brief.wildcard.flags = lasting.wildcard.flags = WIRE_FLAG_DROP_GONE;
+	brief.wildcard.ttl = 30;
+	lasting.wildcard.ttl = 3600;
+	bed_message(b, 1, &lasting);
+	bed_message(b, 1, &brief);
+	brief_ms = b->now_ms + 30000;
+	lasting_ms = b->now_ms + 3600000;
+	bed_wait(b, 300);
+	ck_assert_uint_eq(t.all_ms, lasting_ms);
+	ck_assert_uint_eq(told_until(&t, 80), brief_ms);
+	ck_assert_uint_eq(told_until(&t, 81), lasting_ms);
+	ck_assert_uint_eq(told_until(&t, 0), lasting_ms); /* the fragments of both */
+	ck_assert_uint_eq(t.calls, 3);
+	bed_wait(b, 2000);
+	ck_assert_uint_eq(t.calls, 3);
+	bed_message(b, 1, &brief);
+	bed_wait(b, 300);
+	ck_assert_uint_gt(told_until(&t, 80), brief_ms);
+	ck_assert_uint_eq(t.calls, 4);
+	/* Of another manager, under the same key; the longer one counts, then the other. */
+	brief.wildcard.ttl = 600;
+	bed_message(b, 2, &brief);
+	brief_ms = b->now_ms + 600000;
+	bed_wait(b, 300);
+	ck_assert_uint_eq(told_until(&t, 80), brief_ms);
+	lasting.wildcard.ttl = 0;
+	bed_message(b, 1, &lasting);
+	bed_wait(b, 300);
+	ck_assert_uint_eq(told_until(&t, 0), brief_ms);
+	ck_assert_uint_eq(t.all_ms, brief_ms);
 	bed_free(b);
 }
 END_TEST
@@ -696,6 +791,7 @@ static void add(TCase *t)
 	tcase_add_test(t, test_ACT_7_hold_bit_of_a_silent_manager);
 	tcase_add_test(t, test_ACT_6_notices_are_no_questions);
 	tcase_add_test(t, test_FA_6_without_the_agent_a_wildcard_may_drop);
+	tcase_add_test(t, test_FA_6_each_wildcard_drops_as_long_as_it_lives);
 	tcase_add_test(t, test_ARCH_7_trace_says_that_a_manager_is_silent);
 }
 

@@ -476,8 +476,9 @@ START_TEST(test_FA_6_what_is_dropped_without_an_agent)
 	for (int i = 0; i < 2; i++) {
 		struct plantab_plan plan = place(&f, both[i]);
 		size_t len = netns_build(both[i], packet);
+		struct classifier_key key = cover_web(&f, i ? 6 : 4, CLASSIFIER_SHAPE_DROP_GONE);
 
-		cover_web(&f, i ? 6 : 4, CLASSIFIER_SHAPE_DROP_GONE);
+		ck_assert(classifier_wildcard_gone(f.c, &key, now_ms() + 1000000));
 		classifier_silence(f.c);
 		ck_assert_uint_eq(run_as_is(&f, packet, len), BIT(PLAN)); /* as a manager said */
 		plan.needs_agent = true;

@@ -16,6 +16,7 @@ struct wild_slot {
 	struct wildcard *first;
 	struct wild_slot *portless; /* the same key for fragments; NULL: it has no ports */
 	uint32_t references;        /* of such a one: slots that point to it */
+	uint64_t gone_ms, told_ms;  /* when the last one ends that drops without the agent, and what was told of that */
 };
 
 /* Of the hash table: open, linear, at most half full, so that a lookup touches one cache line as a rule. */
@@ -629,12 +630,12 @@ bool wildtab_may_precede(const struct wildcard *x, const struct wildcard *w)
 	       overlap(&x->match, &w->match);
 }
 
-bool wildtab_owns_key(const struct wildtab *t, const struct wildcard *w)
+bool wildtab_owns_key(const struct wildtab *t, const struct wildcard *w, bool (*absent)(const struct wildcard *x))
 {
 	if (w->range_count)
 		return false;
 	for (const struct wildcard *x = t->all; x; x = x->next)
-		if (wildtab_may_precede(x, w))
+		if (wildtab_may_precede(x, w) && !(absent && absent(x)))
 			return false;
 	return true;
 }
@@ -642,6 +643,50 @@ bool wildtab_owns_key(const struct wildtab *t, const struct wildcard *w)
 const struct classifier_key *wildtab_key(const struct wildcard *w)
 {
 	return &w->slot->key;
+}
+
+/* The next one, from w on, that drops without the agent; all those under its key do, which is of such a shape. */
+static struct wildcard *next_gone(struct wildcard *w)
+{
+	while (w && !(w->match.flags & WIRE_FLAG_DROP_GONE))
+		w = w->next;
+	return w;
+}
+
+static void raise_to(uint64_t *at, uint64_t ms)
+{
+	if (*at < ms)
+		*at = ms;
+}
+
+static void tell_gone(const struct wildtab *t, struct wild_slot *slot)
+{
+	if (slot && slot->gone_ms != slot->told_ms && t->watch->gone(t->ctx, &slot->key, slot->gone_ms))
+		slot->told_ms = slot->gone_ms;
+}
+
+uint64_t wildtab_tell_gone(struct wildtab *t)
+{
+	struct wildcard *first = next_gone(t->all);
+	uint64_t last_ms = 0;
+
+	/* A key for fragments is that of several others, so each is known only when all have been looked at. */
+	for (struct wildcard *w = first; w; w = next_gone(w->next)) {
+		w->slot->gone_ms = 0;
+		if (w->slot->portless)
+			w->slot->portless->gone_ms = 0;
+	}
+	for (struct wildcard *w = first; w; w = next_gone(w->next)) {
+		raise_to(&w->slot->gone_ms, w->a.expires_ms);
+		if (w->slot->portless)
+			raise_to(&w->slot->portless->gone_ms, w->a.expires_ms);
+		raise_to(&last_ms, w->a.expires_ms);
+	}
+	for (struct wildcard *w = first; w; w = next_gone(w->next)) {
+		tell_gone(t, w->slot);
+		tell_gone(t, w->slot->portless);
+	}
+	return last_ms;
 }
 
 size_t wildtab_count(const struct wildtab *t)

@@ -66,6 +66,9 @@ struct wildtab;
 struct wildtab_watch {
 	bool (*shape)(void *ctx, uint16_t number, const struct classifier_shape *shape); /* NULL: freed */
 	bool (*key)(void *ctx, const struct classifier_key *key, bool add);
+	/* Until when a key of a shape with CLASSIFIER_SHAPE_DROP_GONE drops without the agent (FA-6).  False: it could
+	 * not be noted, and is told again. */
+	bool (*gone)(void *ctx, const struct classifier_key *key, uint64_t until_ms);
 };
 
 struct wildtab *wildtab_new(uint32_t limit, const uint64_t hash_key[2], const struct wildtab_watch *watch, void *ctx);
@@ -105,10 +108,15 @@ bool wildtab_covers(const struct wildtab *t, const struct flow_key *k, const str
  * better, and is of its rank, has interest criteria or ends the cascade.
  */
 bool wildtab_may_precede(const struct wildcard *x, const struct wildcard *w);
-/* Is every packet of this wildcard's masked key for it alone?  Not if it has ranges, or if another may precede it. */
-bool wildtab_owns_key(const struct wildtab *t, const struct wildcard *w);
+/* Is every packet of this wildcard's masked key for it alone?  Not if it has ranges, or if another may precede it that
+ * is not absent for now; NULL: none is. */
+bool wildtab_owns_key(const struct wildtab *t, const struct wildcard *w, bool (*absent)(const struct wildcard *x));
 /* Its masked key, as the classifier knows it. */
 const struct classifier_key *wildtab_key(const struct wildcard *w);
+
+/* Tell of each key until when a wildcard there lives that drops without the agent, where that has changed.  Returns
+ * when the last one ends; 0: there is none. */
+uint64_t wildtab_tell_gone(struct wildtab *t);
 
 size_t wildtab_count(const struct wildtab *t);
 size_t wildtab_shapes(const struct wildtab *t);

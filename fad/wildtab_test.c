@@ -483,6 +483,11 @@ START_TEST(test_WILD_4_equality_is_manager_match_ranges_and_rank)
 }
 END_TEST
 
+static bool is_of_one(const struct wildcard *x)
+{
+	return x->a.manager->peer.identity == 1;
+}
+
 /* FA-5: may the kernel, which knows neither ranks nor ranges, decide about all under this one's key? */
 START_TEST(test_FA_5_PREC_9_who_owns_a_key)
 {
@@ -496,39 +501,40 @@ START_TEST(test_FA_5_PREC_9_who_owns_a_key)
 	w->a.rank = 7;
 	narrow.dport = 80;
 	ck_assert(wildtab_add(t, w));
-	ck_assert(wildtab_owns_key(t, w));
+	ck_assert(wildtab_owns_key(t, w, NULL));
 	ck_assert_int_eq(wildtab_key(w)->dst[0], 10);
 	/* Beside one that is less exact, or elsewhere. */
 	x = wildcard_new(&m, &wide);
 	x->a.rank = 7;
 	ck_assert(wildtab_add(t, x));
-	ck_assert(wildtab_owns_key(t, w) && !wildtab_owns_key(t, x));
+	ck_assert(wildtab_owns_key(t, w, NULL) && !wildtab_owns_key(t, x, NULL));
 	wildtab_remove(t, x);
 	/* Of the same rank and better for some packets; or for all. */
 	x = wildcard_new(&n, &narrow);
 	x->a.rank = 7;
 	ck_assert(wildtab_add(t, x));
-	ck_assert(!wildtab_owns_key(t, w) && wildtab_owns_key(t, x));
+	ck_assert(!wildtab_owns_key(t, w, NULL) && wildtab_owns_key(t, x, NULL));
 	wildtab_remove(t, x);
 	x = wildcard_new(&m, &service);
 	x->a.rank = 7;
 	ck_assert(wildtab_add(t, x));
-	ck_assert(!wildtab_owns_key(t, w) && wildtab_owns_key(t, x));
+	ck_assert(!wildtab_owns_key(t, w, NULL) && wildtab_owns_key(t, x, NULL));
+	ck_assert(wildtab_owns_key(t, w, is_of_one)); /* that one is not there for now */
 	wildtab_remove(t, x);
 	/* Of a better rank: only if it lets nothing come to this one. */
 	x = wildcard_new(&m, &wide);
 	x->a.rank = 3;
 	ck_assert(wildtab_add(t, x));
-	ck_assert(wildtab_owns_key(t, w));
+	ck_assert(wildtab_owns_key(t, w, NULL));
 	x->a.flags = WIRE_FLAG_DISPATCH;
-	ck_assert(!wildtab_owns_key(t, w));
+	ck_assert(!wildtab_owns_key(t, w, NULL));
 	wildtab_remove(t, x);
 	x = wildcard_new(&m, &service);
 	x->a.rank = 9;
 	x->range_count = 1;
 	x->ranges[0] = (struct wire_range){.field = WIRE_RANGE_DPORT, .low_port = 1, .high_port = 2};
 	ck_assert(wildtab_add(t, x));
-	ck_assert(wildtab_owns_key(t, w) && !wildtab_owns_key(t, x));
+	ck_assert(wildtab_owns_key(t, w, NULL) && !wildtab_owns_key(t, x, NULL));
 	wildtab_free(t);
 }
 END_TEST

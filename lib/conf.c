@@ -567,7 +567,7 @@ static void read_mapping(struct conf *c, const struct conf_node *node, const str
 			child = node;
 		if (f->node_offset != 0)
 			*(const struct conf_node **)at(obj, f->node_offset) = child != NULL ? child : node;
-		if (child != NULL && child->type != CONF_NODE_NULL)
+		if (child != NULL)
 			read_field(c, child, f, at(obj, f->offset));
 		else if (!f->required)
 			set_default(f, at(obj, f->offset));
@@ -586,7 +586,7 @@ static void read_field(struct conf *c, const struct conf_node *node, const struc
 		c->bad++; /* was reported when the tree was read */
 		return;
 	}
-	if (f->kind == CONF_LIST) {
+	if (f->kind == CONF_LIST && node->type != CONF_NODE_NULL) {
 		read_list(c, node, f, dest);
 		return;
 	}

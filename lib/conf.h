@@ -6,8 +6,9 @@
  * over a plain C struct.  conf_load() fills the struct or refuses the whole
  * file with every error as `file:line:column: field: what is wrong and what is
  * allowed`, and changes nothing.  Unknown and repeated fields are errors, with
- * the nearest known name suggested.  An empty value (`port:`) is as good as no
- * field; a mapping that is not there gets the defaults of its fields.
+ * the nearest known name suggested.  So is an empty value (`port:`, `~`), which
+ * may be meant to say "none" as well as "as usual"; a mapping that is not there
+ * gets the defaults of its fields.
  *
  * Must not know what the fields mean: programs add their own checks through
  * conf_mapping.check, which reports through conf_error() with a position.

@@ -155,7 +155,7 @@ static bool load(const char *text, size_t len, struct config *config, char error
 
 START_TEST(empty_file_gives_defaults)
 {
-	static const char *const texts[] = {"", "# nothing\n", "---\n", "{}\n", "~\n", "limits:\nservices:\n"};
+	static const char *const texts[] = {"", "# nothing\n", "---\n", "{}\n", "~\n", "limits: {}\nservices: []\n"};
 	struct config config;
 	char errors[8192];
 
@@ -274,7 +274,21 @@ static const struct {
 	 "f.yaml:6:9: services[0].servers[2].name: is missing\n"
 	 "f.yaml:6:15: services[0].servers[2].port: '70000' is not allowed; takes a number from 1 to 65535\n"},
 	{"services: [{name: x, servers: []}]\n", "f.yaml:1:31: services[0].servers: has 0 items; takes 1 or more\n"},
-	{"services: [{name: x, servers: }]\n", "f.yaml:1:22: services[0].servers: is missing\n"},
+	{"services: [{name: x, servers: }]\n", "f.yaml:1:22: services[0].servers: is empty; takes a list\n"},
+	/* Of each kind, and as may be written: neither "as usual" nor "none". */
+	{"name:\nfast: ~\nwildcard-ttl: null\nnet: # none\npeers:\nlimits:\nservices:\n  - name:\n    method:\n    "
+	 "servers:\n"
+	 "    - {name: a, port: , address: [~]}\n",
+	 "f.yaml:1:1: name: is empty; takes text\n"
+	 "f.yaml:2:7: fast: is empty; takes true or false\n"
+	 "f.yaml:3:15: wildcard-ttl: is empty; takes a duration such as 250ms, 10s, 5m or 1h, from 100ms to 1h\n"
+	 "f.yaml:4:1: net: is empty; takes a prefix such as 192.0.2.0/24 or 2001:db8::/32\n"
+	 "f.yaml:5:1: peers: is empty; takes a list\n"
+	 "f.yaml:6:1: limits: is empty; takes a mapping of flows, identity\n"
+	 "f.yaml:8:5: services[0].name: is empty; takes text\n"
+	 "f.yaml:9:5: services[0].method: is empty; takes maglev or round-robin\n"
+	 "f.yaml:11:17: services[0].servers[0].port: is empty; takes a number from 1 to 65535\n"
+	 "f.yaml:11:35: services[0].servers[0].address[0]: is empty; takes an IPv4 or IPv6 address\n"},
 	{"services: [{name: x, servers: {name: muchtoolong}}]\n",
 	 "f.yaml:1:38: services[0].servers.name: 'muchtoolong' is not allowed; takes text of 1 to 8 bytes\n"},
 	{"services: [{name: x, servers: {name: a, address: [1.1.1.1, 2.2.2.2, 3.3.3.3]}}]\n",

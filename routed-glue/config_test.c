@@ -71,6 +71,7 @@ START_TEST(test_ARCH_7_errors_name_the_place)
 		{"agents: fad\nlease: 100ms\n", "t:2:8: lease"},
 		{"agents: fad\nflap-refill: 0s\n", "t:2:14: flap-refill"},
 		{"agents: fad\nfrr: run/frr\n", "t:2:6: frr: 'run/frr' is neither"},
+		{"agents: fad\nhold:\n", "t:2:1: hold: is empty"},
 		{"agents: fad\nleese: 1s\n", "did you mean 'lease'"},
 	};
 	struct glue_config conf;

@@ -165,6 +165,21 @@ START_TEST(test_ARCH_10_lists_that_are_too_long_are_refused)
 }
 END_TEST
 
+/* It may be meant to say "none" or "as usual", and is neither. */
+START_TEST(test_ARCH_7_fields_without_a_value_are_refused)
+{
+	refused(HEAD "services:\n"
+		     "  - {name: web, vip: 203.0.113.10, port: 80, servers: [{name: a, address: 10.0.20.11}],\n"
+		     "     on-silence: , agent-gone: ~, check: }\n"
+		     "masquerade:\n",
+		"5:6: services[0].on-silence: is empty; takes route or drop\n"
+		"5:32: services[0].agent-gone: is empty; takes route or drop\n"
+		"5:35: services[0].check: is empty; takes a mapping of type, port, interval, timeout, rise, fall, "
+		"method, path, host, expect-status, expect-body, verify, ca-file\n"
+		"6:1: masquerade: is empty; takes a list\n");
+}
+END_TEST
+
 START_TEST(test_addresses_that_cannot_serve)
 {
 	refused(HEAD "services:\n"
@@ -397,6 +412,7 @@ int main(void)
 	tcase_add_test(tc, test_missing_and_unknown_fields);
 	tcase_add_test(tc, test_values_out_of_range);
 	tcase_add_test(tc, test_ARCH_10_lists_that_are_too_long_are_refused);
+	tcase_add_test(tc, test_ARCH_7_fields_without_a_value_are_refused);
 	tcase_add_test(tc, test_addresses_that_cannot_serve);
 	tcase_add_test(tc, test_addresses_that_are_no_hosts);
 	tcase_add_test(tc, test_vips_that_no_router_announces);

@@ -772,6 +772,7 @@ int main(int argc, char **argv)
 			"agents: --manager ADDRESS --first ADDRESS --key FILE [--agents N] [--open N] [--wildcards N]\n"
 			"        [--flows N] [--rate N] [--seconds S] [--ready S] [--identity ID] [--refresh PERCENT] "
 			"[--seed N]\n");
+		free(l);
 		return 2;
 	}
 	if (!start(l)) {

@@ -109,10 +109,11 @@ static int explain(const char *what, int error)
 	switch (error) {
 	case EPERM:
 	case EACCES:
-		log_error("%s: %s: CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN are needed (CAP_SYS_ADMIN before Linux 5.8)%s",
-			  what, reason,
-			  error == EACCES ? "; to who has them this kernel's verifier says no: --debug shows its reasons"
-					  : "");
+		log_error(
+			"%s: %s: CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN are needed (CAP_SYS_ADMIN before Linux 5.8)%s",
+			what, reason,
+			error == EACCES ? "; to who has them this kernel's verifier says no: --debug shows its reasons"
+					: "");
 		return EXITCODE_PRIVILEGE;
 	case ENOSYS:
 	case EINVAL:

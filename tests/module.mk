@@ -24,7 +24,8 @@ $(SYN_FLOOD): $(BUILD)/tests/flood/syn.o
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^
 .PHONY: bench-flood
 bench-flood: all $(SYN_FLOOD)
-	@$(RUN_PYTHON) tests/bench-flood --build $(BUILD)
+	@echo "a download of 2 Gbit/s:"; $(RUN_PYTHON) tests/bench-flood --build $(BUILD) --pace 2000
+	@echo "one as fast as it can:"; $(RUN_PYTHON) tests/bench-flood --build $(BUILD)
 
 # Many agents at one manager; not part of check.  docs/performance-smd.md.
 AGENTS_LOAD := $(BUILD)/tests/load/agents

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What goes on beside a flood; run in a client's namespace, prints one line of JSON.
 
-    load.py download ADDRESS PORT PATH SECONDS   one connection, established before, reads the file again and again
+    load.py download ADDRESS PORT PATH SECONDS PACE
+        one connection, established before, reads the file again and again; PACE: no faster than so many
+        bytes a second, 0: as fast as it can
     load.py connect ADDRESS PORT SECONDS         connections one after the other, a hundredth of a second apart
 
 Must not know of the flood.
@@ -16,7 +18,7 @@ CONNECT_TIMEOUT = 3
 STALL = 10
 
 
-def download(address, port, path, seconds):
+def download(address, port, path, seconds, pace):
     """Bytes a second over one connection."""
     request = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
     buffer, size, left = bytearray(1 << 20), 0, 0
@@ -36,6 +38,8 @@ def download(address, port, path, seconds):
                 raise ConnectionError("closed")
             left -= n
             size += n
+            if pace:
+                time.sleep(max(0, began + size / pace - time.monotonic()))
         return {"bytes_per_s": size / (time.monotonic() - began)}
 
 
@@ -56,6 +60,6 @@ def connect(address, port, seconds):
 if __name__ == "__main__":
     what, *rest = sys.argv[1:]
     if what == "download":
-        print(json.dumps(download(rest[0], int(rest[1]), rest[2], float(rest[3]))))
+        print(json.dumps(download(rest[0], int(rest[1]), rest[2], float(rest[3]), float(rest[4]))))
     else:
         print(json.dumps(connect(rest[0], int(rest[1]), float(rest[2]))))

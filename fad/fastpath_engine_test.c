@@ -15,6 +15,7 @@
 #include "fad/classifier_io.h"
 #include "fad/engine_fixture.h"
 #include "fad/netns_fixture.h"
+#include "lib/check_main.h"
 #include "lib/exitcode.h"
 
 #define LO     1
@@ -389,15 +390,9 @@ int main(void)
 {
 	Suite *s = suite_create("fastpath_engine");
 	TCase *t = tcase_create("fastpath_engine");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(t, test_PREC_8_FIX_4_kernel_and_engine_do_the_same, 0, 4);
 	tcase_set_timeout(t, 120);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_main(s);
 }

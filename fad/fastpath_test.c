@@ -14,6 +14,7 @@
 #include "fad/netns_fixture.h"
 #include "fad/packet.h"
 #include "fad/vector_fixture.h"
+#include "lib/check_main.h"
 #include "lib/exitcode.h"
 
 #define LO     1
@@ -555,8 +556,6 @@ int main(void)
 {
 	Suite *s = suite_create("fastpath");
 	TCase *t = tcase_create("fastpath");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(t, test_ACT_1_KEY_3_vectors_in_the_kernel);
 	tcase_add_test(t, test_FA_6_what_goes_up);
@@ -571,9 +570,5 @@ int main(void)
 		tcase_add_test(t, figures);
 	tcase_set_timeout(t, 120);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_main(s);
 }

@@ -4,8 +4,8 @@
  * and a reader beside the writer that never sees half a plan.
  */
 #include "fad/plantab.h"
+#include "lib/check_main.h"
 
-#include <check.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -383,8 +383,6 @@ int main(void)
 {
 	Suite *s = suite_create("plantab");
 	TCase *t = tcase_create("plantab");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(t, test_FA_6_placed_found_removed);
 	tcase_add_test(t, test_PREC_10_void_at_once);
@@ -397,9 +395,5 @@ int main(void)
 	tcase_add_test(t, test_FA_6_no_reader_sees_half_a_plan);
 	tcase_set_timeout(t, 60);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_main(s);
 }

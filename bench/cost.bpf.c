@@ -5,6 +5,7 @@
  * empty program, whose cost is the harness's; and a plain NAT program with a BPF hash map.
  */
 #include "bench/frame.h"
+#include "bench/cost.h"
 
 struct frame_settings settings;
 
@@ -14,18 +15,6 @@ struct {
 	__type(key, uint32_t);
 	__type(value, uint32_t);
 } target SEC(".maps");
-
-/* As they lie in the packet. */
-struct nat_key {
-	uint32_t src, dst;
-	uint16_t sport, dport;
-	uint32_t proto;
-};
-
-struct nat_value {
-	uint32_t dst;
-	uint16_t dport, zero;
-};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

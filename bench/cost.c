@@ -18,6 +18,7 @@
 #include <stdbool.h>
 
 #include "bench/flows.h"
+#include "bench/cost.h"
 #include "bench/tools.h"
 #include "bench/cost.skel.h"
 
@@ -27,17 +28,6 @@
 #define PATIENCE 10 /* seconds */
 #define DST      30 /* in the frame: destination address, port */
 #define DPORT    36
-
-struct nat_key {
-	uint32_t src, dst;
-	uint16_t sport, dport;
-	uint32_t proto;
-};
-
-struct nat_value {
-	uint32_t dst;
-	uint16_t dport, zero;
-};
 
 struct cost {
 	struct cost_bpf *bpf;
